@@ -63,7 +63,11 @@ export function dropEnded(state: DeviceState, now: number): DeviceState {
  * Folds the commands of one slot that are in force and match one device, oldest first, into what the slot
  * shows: the emergency of the highest priority (the latest of equals), the latest content, the latest loop.
  */
-export function foldSlot<S extends Slot>(slot: S, commands: readonly StateCommand[], now: number): DeviceState[S];
+export function foldSlot<S extends Slot>(
+  slot: S,
+  commands: readonly StateCommand[],
+  now: number,
+): DeviceState[S];
 export function foldSlot(slot: Slot, commands: readonly StateCommand[], now: number): DeviceState[Slot] {
   const live = commands.filter((command) => command.expiresAt === null || command.expiresAt > now);
   if (slot === 'emergency') return foldEmergency(live);

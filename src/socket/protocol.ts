@@ -1,3 +1,4 @@
+import type { CommandMessage, ReceiptMessage, ReceiptStatus } from '../domain/message.ts';
 import type { StateMessage } from '../domain/state.ts';
 
 /**
@@ -10,18 +11,8 @@ export type Refusal = { ok: false; error: WireError };
 export type ReceiptAnswer = { ok: true } | Refusal;
 export type StoredAnswer = { ok: true; id: string } | Refusal;
 
-/** A pulse on its way to a device. Instants are RFC 3339. */
-export type CommandMessage = {
-  id: string;
-  function: string;
-  params: Record<string, unknown>;
-  issued_at: string;
-  expires_at: string;
-  trigger_id: string | null;
-};
+export type { CommandMessage, ReceiptMessage, ReceiptStatus };
 
-export type ReceiptStatus = 'received' | 'applied' | 'failed';
-export type ReceiptMessage = { id: string; status: ReceiptStatus; detail?: string };
 export type EventMessage = { eventType: string; eventData?: Record<string, unknown> };
 export type DeviceMessage = { type?: string; payload: unknown };
 

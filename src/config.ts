@@ -1,0 +1,109 @@
+/** The settings: one pure function from the environment to a frozen value. All problems are told at once. */
+import { isIP } from 'node:net';
+import { join } from 'node:path';
+import { type LogLevel, logLevels } from './log.ts';
+
+export type Config = {
+  port: number;
+  host: string;
+  /** Without a slash at the end; null means `http://localhost:<port>`. */
+  publicUrl: string | null;
+  databaseUrl: string;
+  dataDir: string;
+  adminKey: string | null;
+  secret: string | null;
+  /** As Express takes it: hops, or the proxies' addresses and networks. */
+  trustProxy: boolean | number | string[];
+  logLevel: LogLevel;
+  retainDays: number;
+  /** Per minute; 0 turns one off. */
+  limits: { triggers: number; failedKeys: number; api: number };
+};
+
+const portDefault = 8080;
+const portMax = 65_535;
+const adminKeyMin = 24;
+const secretMin = 16;
+const retainDaysDefault = 30;
+const retainDaysMax = 3_650;
+const limitMax = 10_000_000;
+/** A fleet of screens and a few callers stay far below; a loop gone wild does not. */
+const triggersPerMinute = 600;
+const failedKeysPerMinute = 30;
+const apiCallsPerMinute = 1_200;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The config, or every problem of the environment, a line each. An empty variable counts as not set. */
+export function readConfig(env: Environment): { config: Config } | { problems: string[] } {
+  const problems: string[] = [];
+  const text = (name: string) => env[name]?.trim() || null;
+
+  function whole(name: string, fallback: number, max: number): number {
+    const given = text(name);
+    if (given === null) return fallback;
+    const value = Number(given);
+    if (/^\d+$/.test(given) && value <= max) return value;
+    problems.push(`${name} must be a whole number from 0 to ${max}, not "${given}"`);
+    return fallback;
+  }
+
+  const dataDir = text('DATA_DIR') ?? './data';
+  const databaseUrl = text('DATABASE_URL') ?? `sqlite:${join(dataDir, 'fleethook.db')}`;
+  if (!/^sqlite:.+|^mysql:\/\/.+/.test(databaseUrl)) {
+    problems.push('DATABASE_URL must be sqlite:<path> or mysql://user:password@host/database');
+  }
+  const publicUrl = text('PUBLIC_URL');
+  if (publicUrl !== null && !isHttpUrl(publicUrl)) {
+    problems.push(`PUBLIC_URL must be an http or https URL, not "${publicUrl}"`);
+  }
+  const adminKey = text('FLEETHOOK_ADMIN_KEY');
+  if (adminKey !== null && adminKey.length < adminKeyMin) {
+    problems.push(`FLEETHOOK_ADMIN_KEY must have ${adminKeyMin} characters or more`);
+  }
+  const secret = text('FLEETHOOK_SECRET');
+  if (secret !== null && secret.length < secretMin) {
+    problems.push(`FLEETHOOK_SECRET must have ${secretMin} characters or more`);
+  }
+  const level = text('LOG_LEVEL') ?? 'info';
+  const logLevel = logLevels.find((known) => known === level);
+  if (!logLevel) problems.push(`LOG_LEVEL must be one of ${logLevels.join(', ')}, not "${level}"`);
+
+  const config: Config = {
+    port: whole('PORT', portDefault, portMax),
+    host: text('HOST') ?? '0.0.0.0',
+    publicUrl: publicUrl?.replace(/\/+$/, '') ?? null,
+    databaseUrl,
+    dataDir,
+    adminKey,
+    secret,
+    trustProxy: readTrustProxy(text('TRUST_PROXY'), problems),
+    logLevel: logLevel ?? 'info',
+    retainDays: whole('RETAIN_DAYS', retainDaysDefault, retainDaysMax),
+    limits: {
+      triggers: whole('RATE_LIMIT_TRIGGERS', triggersPerMinute, limitMax),
+      failedKeys: whole('RATE_LIMIT_FAILED_KEYS', failedKeysPerMinute, limitMax),
+      api: whole('RATE_LIMIT_API', apiCallsPerMinute, limitMax),
+    },
+  };
+  return problems.length > 0 ? { problems } : { config: Object.freeze(config) };
+}
+
+const proxyNames = ['loopback', 'linklocal', 'uniquelocal'];
+
+function readTrustProxy(given: string | null, problems: string[]): Config['trustProxy'] {
+  if (given === null || given === 'false' || given === '0') return false;
+  if (given === 'true') return true;
+  if (/^\d{1,2}$/.test(given)) return Number(given);
+  const parts = given.split(',').map((part) => part.trim());
+  const isProxy = (part: string) => proxyNames.includes(part) || isIP(part.replace(/\/\d{1,3}$/, '')) !== 0;
+  if (!parts.every(isProxy)) {
+    problems.push(`TRUST_PROXY must be a number of hops, or addresses and networks, not "${given}"`);
+    return false;
+  }
+  return parts;
+}
+
+function isHttpUrl(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+}

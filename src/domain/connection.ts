@@ -1,0 +1,145 @@
+/**
+ * A device comes, is caught up, and goes. On connect it learns its whole state and the pulses it has missed;
+ * what is sent meanwhile waits, so that nothing overtakes and nothing is lost between the two.
+ */
+import { listPendingPulses } from '../store/command.ts';
+import { type DeviceRow, findDeviceByTokenHash, findDevices, tagsOfDevices } from '../store/device.ts';
+import { fromJson } from '../store/json.ts';
+import { listFinished } from '../store/receipt.ts';
+import type { Row } from '../store/schema.ts';
+import type { Context } from './context.ts';
+import { Fault } from './fault.ts';
+import { instant } from './input.ts';
+import type { CommandMessage } from './message.ts';
+import type { ConnectedDevice, Connection, Door } from './presence.ts';
+import { slots, stateOf } from './standing.ts';
+import { idsOnPath, matchesTarget, scopesOfDevice, type Target } from './target.ts';
+import { hashToken, isWellFormed } from './token.ts';
+
+/** The device whose token was presented; throws `bad_token`. */
+export async function authenticateDevice(ctx: Context, token: unknown): Promise<ConnectedDevice> {
+  const row =
+    typeof token === 'string' && isWellFormed(token, 'fhd')
+      ? await findDeviceByTokenHash(ctx.db, hashToken(token))
+      : undefined;
+  if (!row) throw new Fault('bad_token', 'no valid device token was given');
+  return connectedDeviceOf(row, (await tagsOfDevices(ctx.db, [row.id])).get(row.id) ?? []);
+}
+
+function connectedDeviceOf(row: DeviceRow, tags: readonly string[]): ConnectedDevice {
+  return {
+    id: row.id,
+    projectId: row.project_id,
+    name: row.name,
+    groupPath: idsOnPath(row.group_path ?? ''),
+    tags: new Set(tags),
+  };
+}
+
+/** A device has come in by a door: it is online from now on and is caught up. */
+export async function openConnection(
+  ctx: Context,
+  opened: { door: Door; handle: unknown; address: string | null; device: ConnectedDevice },
+): Promise<Connection> {
+  const connection: Connection = { ...opened, backlog: [] };
+  const { device, door, address } = opened;
+  const isFirst = ctx.presence.add(connection);
+  const now = ctx.now();
+  ctx.sightings.deviceSeen(device.id, { connected_at: now, last_seen_at: now, address });
+  if (isFirst) {
+    ctx.feed.publish({ kind: 'online', projectId: device.projectId, deviceId: device.id, door: door.name });
+  }
+  try {
+    await catchUp(ctx, connection);
+  } catch (error) {
+    closeConnection(ctx, connection);
+    throw error;
+  }
+  return connection;
+}
+
+/** The device has gone. Calling it twice does no harm. */
+export function closeConnection(ctx: Context, connection: Connection): void {
+  if (!ctx.presence.remove(connection)) return;
+  const { device, door } = connection;
+  ctx.sightings.deviceSeen(device.id, { last_seen_at: ctx.now() });
+  ctx.feed.publish({ kind: 'offline', projectId: device.projectId, deviceId: device.id, door: door.name });
+}
+
+/**
+ * Sends the whole state and the pulses that are pending. The database is asked first and memory last, in one go
+ * with the sending: a command that is committed in between is in memory by then or in the backlog.
+ */
+async function catchUp(ctx: Context, connection: Connection): Promise<void> {
+  connection.backlog ??= [];
+  const { device } = connection;
+  const standing = slots.flatMap((slot) => ctx.standing.matching(device, slot));
+  const known = standing.map((command) => command.id);
+  const finished = await listFinished(ctx.db, device.id, known);
+  const pulses = await listPendingPulses(
+    ctx.db,
+    device.projectId,
+    scopesOfDevice(device),
+    device.id,
+    ctx.now(),
+  );
+
+  const now = ctx.now();
+  const backlog = connection.backlog;
+  connection.backlog = null;
+  const causes = slots
+    .flatMap((slot) => ctx.standing.matching(device, slot))
+    .filter((command) => command.expiresAt === null || command.expiresAt > now)
+    .map((command) => command.id)
+    .filter((id) => !finished.has(id))
+    .sort();
+  ctx.presence.send([connection], {
+    event: 'state',
+    message: { ...stateOf(ctx.standing, device, now), causes },
+  });
+  const sent = new Set<string>();
+  for (const row of pulses) {
+    const target = fromJson<Target>(row.target_json);
+    if (row.canceled_at !== null || !matchesTarget(target, device)) continue;
+    sent.add(row.id);
+    ctx.presence.send([connection], { event: 'command', message: commandMessage(row) });
+  }
+  for (const outgoing of backlog) {
+    // What changed meanwhile is part of the whole state already.
+    if (outgoing.event === 'command' && !sent.has(outgoing.message.id))
+      ctx.presence.send([connection], outgoing);
+  }
+}
+
+/** A pulse as devices get it. */
+export function commandMessage(row: Row<'commands'>): CommandMessage {
+  return {
+    id: row.id,
+    function: row.function,
+    params: fromJson<Record<string, unknown>>(row.params_json),
+    issued_at: instant(row.issued_at),
+    expires_at: instant(row.expires_at ?? row.issued_at),
+    trigger_id: row.trigger_id,
+  };
+}
+
+/** The devices' groups or tags have changed: file them anew and tell each what holds in its new place. */
+export async function refreshConnected(
+  ctx: Context,
+  projectId: number,
+  connections: readonly Connection[],
+): Promise<void> {
+  const ids = [...new Set(connections.map((connection) => connection.device.id))];
+  const rows = await findDevices(ctx.db, projectId, ids);
+  const tags = await tagsOfDevices(ctx.db, ids);
+  for (const row of rows) ctx.presence.refile(connectedDeviceOf(row, tags.get(row.id) ?? []));
+  for (const connection of connections) if (connection.backlog === null) await catchUp(ctx, connection);
+}
+
+/** Ends every connection of a device whose token is worth nothing any more. */
+export function disconnectDevice(ctx: Context, deviceId: number): void {
+  for (const connection of [...ctx.presence.connectionsOf(deviceId)]) {
+    connection.door.disconnect(connection);
+    closeConnection(ctx, connection);
+  }
+}

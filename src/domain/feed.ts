@@ -1,0 +1,57 @@
+/** What just happened, for whoever wants to know: console, log, metrics, waiting callers. Hints, never the truth. */
+import type { ReceiptStatus } from './message.ts';
+
+export type Fact =
+  | {
+      kind: 'trigger';
+      projectId: number;
+      triggerId: string;
+      eventId: string;
+      source: string;
+      commands: number;
+    }
+  | { kind: 'trigger-refused'; projectId: number; eventId: string; code: string }
+  | {
+      kind: 'command';
+      projectId: number;
+      commandId: string;
+      function: string;
+      connections: number;
+      end: number | null;
+    }
+  | {
+      kind: 'receipt';
+      projectId: number;
+      commandId: string;
+      deviceId: number;
+      status: ReceiptStatus;
+      at: number;
+    }
+  | { kind: 'online' | 'offline'; projectId: number; deviceId: number; door: string }
+  | { kind: 'change'; projectId: number; change: string; subject: string; actor: string };
+
+export type Feed = {
+  publish(fact: Fact): void;
+  /** Answers the function that ends the subscription. */
+  subscribe(listener: (fact: Fact) => void): () => void;
+};
+
+export function createFeed(onError: (error: unknown) => void): Feed {
+  const listeners = new Set<(fact: Fact) => void>();
+  return {
+    publish(fact) {
+      for (const listener of listeners) {
+        // A listener that fails must not undo what has happened.
+        try {
+          listener(fact);
+        } catch (error) {
+          onError(error);
+        }
+      }
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}

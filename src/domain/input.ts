@@ -1,0 +1,62 @@
+/** Rooms take `unknown` from outside and parse it once, here, into what they work with. */
+import { z } from 'zod';
+import { Fault, type Problem } from './fault.ts';
+
+const problemsMax = 20;
+
+/** Parses `input` or throws `bad_request` with every problem and its place. */
+export function parseInput<T>(schema: z.ZodType<T>, input: unknown): T {
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  const problems = result.error.issues
+    .slice(0, problemsMax)
+    .map((issue): Problem => ({ path: placeOf(issue.path), detail: issue.message }));
+  const [first] = problems;
+  throw new Fault('bad_request', first ? `${first.path || 'input'}: ${first.detail}` : 'bad input', {
+    problems,
+  });
+}
+
+function placeOf(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((place, step) => {
+    if (typeof step === 'number') return `${place}[${step}]`;
+    return place ? `${place}.${String(step)}` : String(step);
+  }, '');
+}
+
+const nameMax = 200;
+const metadataBytesMax = 16_384;
+
+/** Names are trimmed, since one database takes trailing spaces for equal and the other doesn't. */
+export const nameSchema = z
+  .string()
+  .trim()
+  .min(1)
+  .max(nameMax)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses.
+  .regex(/^[^\u0000-\u001f\u007f]*$/, 'must not hold control characters');
+
+export const metadataSchema = z
+  .record(z.string(), z.json())
+  .refine(
+    (value) => JSON.stringify(value).length <= metadataBytesMax,
+    `at most ${metadataBytesMax} characters of JSON`,
+  );
+
+/** An RFC 3339 instant, as milliseconds. */
+export const instantSchema = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
+
+/** Numbers that may come as text from a query. */
+export const idSchema = z.coerce.number().pipe(z.int().positive());
+
+export const pageSchema = z.object({
+  limit: z.coerce.number().pipe(z.int().min(1)).optional(),
+  cursor: z.string().max(500).optional(),
+});
+
+/** Milliseconds as RFC 3339 UTC; null stays null. */
+export function instant(time: number): string;
+export function instant(time: number | null): string | null;
+export function instant(time: number | null): string | null {
+  return time === null ? null : new Date(time).toISOString();
+}

@@ -1,0 +1,14 @@
+/** What passes between a device and us, whichever door it comes in by (design §6.2). */
+
+/** A pulse on its way to a device. Instants are RFC 3339. */
+export type CommandMessage = {
+  id: string;
+  function: string;
+  params: Record<string, unknown>;
+  issued_at: string;
+  expires_at: string;
+  trigger_id: string | null;
+};
+
+export type ReceiptStatus = 'received' | 'applied' | 'failed';
+export type ReceiptMessage = { id: string; status: ReceiptStatus; detail?: string };

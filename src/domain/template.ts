@@ -1,0 +1,96 @@
+/**
+ * `{{ path }}` in a text stands for a value of the call or event: names joined by dots, array places in brackets.
+ * A missing node is the empty text. There is no logic and no code in a template: it can only look up.
+ */
+import { Fault } from './fault.ts';
+
+type Path = readonly (string | number)[];
+/** Literal texts and paths in turn. */
+export type Template = readonly (string | Path)[];
+
+const name = '[A-Za-z_$][\\w$-]*';
+const pathPattern = new RegExp(`^${name}(?:\\.${name}|\\[(?:0|[1-9]\\d{0,8})\\])*$`);
+
+/** Throws `bad_template` when the notation is broken, saying where. */
+export function parseTemplate(text: string): Template {
+  const parts: (string | Path)[] = [];
+  let from = 0;
+  for (;;) {
+    const open = text.indexOf('{{', from);
+    if (open < 0) break;
+    const close = text.indexOf('}}', open);
+    if (close < 0) throw new Fault('bad_template', `"{{" at position ${open} is never closed`);
+    if (open > from) parts.push(text.slice(from, open));
+    parts.push(parsePath(text.slice(open + 2, close).trim()));
+    from = close + 2;
+  }
+  if (from < text.length) parts.push(text.slice(from));
+  return parts;
+}
+
+function parsePath(text: string): Path {
+  if (!pathPattern.test(text)) throw new Fault('bad_template', `"{{ ${text} }}" is not a path`);
+  return [...text.matchAll(/\[(\d+)\]|[^.[\]]+/g)].map((match) =>
+    match[1] === undefined ? match[0] : Number(match[1]),
+  );
+}
+
+export function hasTemplate(text: string): boolean {
+  return text.includes('{{');
+}
+
+/** The value at the end of a path, `undefined` when there is none. Only own members count. */
+export function lookUp(path: Path, scope: unknown): unknown {
+  let node = scope;
+  for (const step of path) {
+    if (typeof node !== 'object' || node === null || !Object.hasOwn(node, step)) return undefined;
+    node = (node as Record<string | number, unknown>)[step];
+  }
+  return node;
+}
+
+/** Fills a template; objects and arrays appear as their JSON text. */
+export function renderTemplate(template: Template, scope: unknown): string {
+  return template.map((part) => (typeof part === 'string' ? part : textOf(lookUp(part, scope)))).join('');
+}
+
+function textOf(value: unknown): string {
+  if (value === undefined || value === null) return '';
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
+
+/** A JSON value whose texts may hold templates, parsed once and filled for every call. */
+export type JsonTemplate = { fill(scope: unknown): unknown; readonly templated: boolean };
+
+/**
+ * Parses the templates in every text of a JSON value. A text that is one single template takes the value itself,
+ * with its type, and is left out where the value is missing; any other text becomes text.
+ */
+export function parseJsonTemplate(value: unknown): JsonTemplate {
+  if (typeof value === 'string' && hasTemplate(value)) {
+    const template = parseTemplate(value);
+    const [only] = template;
+    const fill =
+      template.length === 1 && typeof only === 'object'
+        ? (scope: unknown) => lookUp(only, scope)
+        : (scope: unknown) => renderTemplate(template, scope);
+    return { fill, templated: true };
+  }
+  if (Array.isArray(value)) {
+    const items = value.map(parseJsonTemplate);
+    if (!items.some((item) => item.templated)) return { fill: () => value, templated: false };
+    return { fill: (scope) => items.map((item) => item.fill(scope) ?? null), templated: true };
+  }
+  if (typeof value === 'object' && value !== null) {
+    const members = Object.entries(value).map(([key, member]) => [key, parseJsonTemplate(member)] as const);
+    if (!members.some(([, member]) => member.templated)) return { fill: () => value, templated: false };
+    const fill = (scope: unknown) =>
+      Object.fromEntries(
+        members
+          .map(([key, member]) => [key, member.fill(scope)])
+          .filter(([, filled]) => filled !== undefined),
+      );
+    return { fill, templated: true };
+  }
+  return { fill: () => value, templated: false };
+}

@@ -1,0 +1,321 @@
+/**
+ * A trigger is one accepted call: it finds the action, issues a command for each step, and can be asked at any
+ * time what came of it, device by device.
+ */
+import { z } from 'zod';
+import { listTriggerCommands } from '../store/command.ts';
+import { listTargeted } from '../store/device.ts';
+import { fromJson, toJson } from '../store/json.ts';
+import { pageQuery } from '../store/page.ts';
+import type { NewRow, Row } from '../store/schema.ts';
+import { findTrigger, listTriggers as listTriggerRows } from '../store/trigger.ts';
+import { findReadyAction, type ReadyAction } from './action.ts';
+import type { Call, CallOptions } from './call.ts';
+import type { Caller } from './caller.ts';
+import { countOf, newCommand, viewCommandWithCoverage, viewIssued } from './command.ts';
+import type { Context } from './context.ts';
+import { type Coverage, coverageOfCommands, summarize, waitForCoverage } from './coverage.ts';
+import { Fault } from './fault.ts';
+import { fillParams } from './function-catalogue.ts';
+import { newId } from './id.ts';
+import { instant, pageSchema, parseInput } from './input.ts';
+import { findFirstAnswer, issue } from './issue.ts';
+
+const devicesInDryRunMax = 1_000;
+const userAgentMax = 200;
+const reasonMax = 500;
+
+/** Who fires: the key or link that was presented, and where from. */
+export type TriggerCaller = {
+  projectId: number;
+  keyId: string | null;
+  linkId: string | null;
+  /** The event_ids the key is for, null for all. */
+  eventIds: ReadonlySet<string> | null;
+  address: string | null;
+  userAgent: string | null;
+};
+
+export type TriggerSource = 'post' | 'get' | 'link' | 'test' | 'alarm';
+
+export type TriggerRequest = CallOptions & {
+  call: Call;
+  source: TriggerSource;
+  /** The caller's own name for this call, and the hash of everything it sent. */
+  idempotency: { key: string; callHash: string } | null;
+  /** Aborted when the caller is gone. */
+  signal: AbortSignal;
+};
+
+export type TriggerAnswer = {
+  message: 'success';
+  trigger_id: string | null;
+  event_id: string;
+  dry_run?: true;
+  commands: {
+    id: string | null;
+    function: string;
+    targeted: number;
+    online: number;
+    devices?: { id: number; name: string; online: boolean }[];
+  }[];
+  coverage?: Coverage;
+};
+
+/** `replayed` is true when this is the first answer to the same call again. */
+export type Fired = { answer: TriggerAnswer; replayed: boolean };
+
+/**
+ * Fires the action that the call names. Resolves once the trigger and its commands are on disk; with a wait, once
+ * the quorum has applied them or time is up. Throws `not_allowed`, `unknown_event`, `bad_params`,
+ * `idempotency_conflict`, `link_ended` or `unavailable`, and then nothing was issued.
+ */
+export async function fireTrigger(
+  ctx: Context,
+  caller: TriggerCaller,
+  request: TriggerRequest,
+): Promise<Fired> {
+  const { call, idempotency } = request;
+  try {
+    const action = await requireReadyAction(ctx, caller, call.eventId);
+    if (request.dryRun) return { answer: await dryRun(ctx, action, call), replayed: false };
+    const once = idempotency && { ...idempotency, caller: callerLabel(caller) };
+    const first = once ? await findFirstAnswer(ctx, ctx.db, once) : undefined;
+    if (first instanceof Fault) throw first;
+    const fired =
+      first === undefined
+        ? await fireNow(ctx, caller, request, action, once)
+        : { answer: first as TriggerAnswer, replayed: true };
+    if (request.waitMs > 0)
+      fired.answer = { ...fired.answer, coverage: await waitForTrigger(ctx, caller, fired.answer, request) };
+    return fired;
+  } catch (error) {
+    if (error instanceof Fault) await recordRefusal(ctx, caller, request, error);
+    throw error;
+  }
+}
+
+/** The action behind an event_id for this caller; throws `not_allowed` or `unknown_event`. */
+export async function requireReadyAction(
+  ctx: Context,
+  caller: { projectId: number; eventIds: ReadonlySet<string> | null },
+  eventId: string,
+): Promise<ReadyAction> {
+  if (caller.eventIds && !caller.eventIds.has(eventId)) {
+    throw new Fault('not_allowed', 'this key is not for this event_id');
+  }
+  const action = await findReadyAction(ctx, caller.projectId, eventId);
+  if (!action) throw new Fault('unknown_event', `no action has the event_id "${eventId}"`);
+  if (!action.enabled) throw new Fault('unknown_event', `the action "${eventId}" is switched off`);
+  return action;
+}
+
+function callerLabel(caller: TriggerCaller): string {
+  return caller.linkId === null ? `key ${caller.keyId}` : `link ${caller.linkId}`;
+}
+
+async function fireNow(
+  ctx: Context,
+  caller: TriggerCaller,
+  request: TriggerRequest,
+  action: ReadyAction,
+  once: { caller: string; key: string; callHash: string } | null,
+): Promise<Fired> {
+  const { call } = request;
+  const now = ctx.now();
+  const triggerId = newId();
+  const scope = templateScope(call, triggerId, now);
+  const commands = action.steps.map((step, place) =>
+    newCommand({
+      projectId: action.projectId,
+      triggerId,
+      source: `${action.id}:${place}`,
+      function: step.function,
+      params: fillParams(step.function, step.params, scope),
+      target: step.target,
+      now,
+    }),
+  );
+  const answer: TriggerAnswer = {
+    message: 'success',
+    trigger_id: triggerId,
+    event_id: action.eventId,
+    commands: await Promise.all(commands.map((command) => viewIssued(ctx, command))),
+  };
+  const { replay } = await issue(ctx, {
+    trigger: triggerRow(caller, request, { id: triggerId, action, status: 'fired', reason: null, now }),
+    commands,
+    linkId: caller.linkId ?? undefined,
+    idempotency: once ? { ...once, triggerId, answer } : undefined,
+  });
+  if (replay !== undefined) return { answer: replay as TriggerAnswer, replayed: true };
+  ctx.feed.publish({
+    kind: 'trigger',
+    projectId: action.projectId,
+    triggerId,
+    eventId: action.eventId,
+    source: request.source,
+    commands: commands.length,
+  });
+  return { answer, replayed: false };
+}
+
+/** What templates can reach. */
+function templateScope(call: Call, triggerId: string, now: number) {
+  return {
+    event_id: call.eventId,
+    sensor_data: call.sensorData,
+    payload: call.payload,
+    query: call.query,
+    trigger: { id: triggerId, created_at: instant(now) },
+  };
+}
+
+async function dryRun(ctx: Context, action: ReadyAction, call: Call): Promise<TriggerAnswer> {
+  const { projectId } = action;
+  const scope = templateScope(call, newId(), ctx.now());
+  const commands: TriggerAnswer['commands'] = [];
+  for (const step of action.steps) {
+    fillParams(step.function, step.params, scope);
+    const devices = await listTargeted(ctx.db, projectId, step.target, devicesInDryRunMax);
+    commands.push({
+      id: null,
+      function: step.function,
+      targeted: await countOf(ctx, projectId, step.target),
+      online: ctx.presence.countOnline(projectId, step.target),
+      devices: devices.map((device) => ({ ...device, online: ctx.presence.isOnline(device.id) })),
+    });
+  }
+  return { message: 'success', trigger_id: null, event_id: action.eventId, dry_run: true, commands };
+}
+
+async function waitForTrigger(
+  ctx: Context,
+  caller: TriggerCaller,
+  answer: TriggerAnswer,
+  request: TriggerRequest,
+): Promise<Coverage> {
+  const triggerId = answer.trigger_id ?? '';
+  const ids = new Set(answer.commands.flatMap((command) => command.id ?? []));
+  const read = async () => {
+    const rows = await listTriggerCommands(ctx.db, caller.projectId, triggerId);
+    return [...(await coverageOfCommands(ctx, rows)).values()];
+  };
+  return waitForCoverage(ctx, read, ids, request);
+}
+
+function triggerRow(
+  caller: TriggerCaller,
+  request: Pick<TriggerRequest, 'call' | 'source'>,
+  of: {
+    id: string;
+    action: ReadyAction | null;
+    status: 'fired' | 'seen' | 'refused';
+    reason: string | null;
+    now: number;
+  },
+): NewRow<'triggers'> {
+  const { call, source } = request;
+  return {
+    id: of.id,
+    project_id: caller.projectId,
+    event_id: call.eventId,
+    action_id: of.action?.id ?? null,
+    source,
+    status: of.status,
+    reason: of.reason?.slice(0, reasonMax) ?? null,
+    key_id: caller.keyId,
+    link_id: caller.linkId,
+    address: caller.address,
+    user_agent: caller.userAgent?.slice(0, userAgentMax) ?? null,
+    call_json: toJson({ sensor_data: call.sensorData, payload: call.payload, query: call.query }),
+    created_at: of.now,
+  };
+}
+
+/** Writes down a call that must not fire: a prefetch, a link preview. */
+export async function recordSeen(
+  ctx: Context,
+  caller: TriggerCaller,
+  request: Pick<TriggerRequest, 'call' | 'source'>,
+  reason: string,
+): Promise<void> {
+  const row = triggerRow(caller, request, {
+    id: newId(),
+    action: null,
+    status: 'seen',
+    reason,
+    now: ctx.now(),
+  });
+  await issue(ctx, { trigger: row, commands: [] });
+}
+
+/** Somebody with a good key tried in vain: the trigger log says why. A log that can't be written changes no answer. */
+async function recordRefusal(
+  ctx: Context,
+  caller: TriggerCaller,
+  request: TriggerRequest,
+  fault: Fault,
+): Promise<void> {
+  const { projectId } = caller;
+  ctx.feed.publish({ kind: 'trigger-refused', projectId, eventId: request.call.eventId, code: fault.code });
+  if (fault.code === 'unavailable') return;
+  const reason = `${fault.code}: ${fault.message}`;
+  const row = triggerRow(caller, request, {
+    id: newId(),
+    action: null,
+    status: 'refused',
+    reason,
+    now: ctx.now(),
+  });
+  await issue(ctx, { trigger: row, commands: [] }).catch(() => undefined);
+}
+
+function viewTrigger(row: Row<'triggers'>) {
+  return {
+    id: row.id,
+    event_id: row.event_id,
+    source: row.source as TriggerSource,
+    status: row.status as 'fired' | 'seen' | 'refused',
+    reason: row.reason,
+    key_id: row.key_id,
+    link_id: row.link_id,
+    address: row.address,
+    user_agent: row.user_agent,
+    created_at: instant(row.created_at),
+  };
+}
+
+const filterSchema = pageSchema.extend({
+  event_id: z.string().optional(),
+  status: z.enum(['fired', 'seen', 'refused']).optional(),
+});
+
+/** A key that may only fire sees what it fired itself. */
+function ownKey(caller: Caller): string | undefined {
+  return caller.scopes.has('read') ? undefined : (caller.id ?? 'nobody');
+}
+
+/** Newest first. */
+export async function listTriggers(ctx: Context, caller: Caller, input: unknown) {
+  const filter = parseInput(filterSchema, input);
+  const query = { ...filter, key_id: ownKey(caller) };
+  const page = await listTriggerRows(ctx.db, caller.projectId, query, pageQuery(filter));
+  return { ...page, items: page.items.map(viewTrigger) };
+}
+
+/** The whole trace: the call, every command, the counts, every device. */
+export async function getTrigger(ctx: Context, caller: Caller, id: string) {
+  const row = await findTrigger(ctx.db, caller.projectId, id);
+  const own = ownKey(caller);
+  if (!row || (own !== undefined && row.key_id !== own))
+    throw new Fault('not_found', 'there is no such trigger');
+  const commands = await listTriggerCommands(ctx.db, caller.projectId, id);
+  const coverages = await coverageOfCommands(ctx, commands);
+  return {
+    ...viewTrigger(row),
+    call: fromJson<Record<string, unknown>>(row.call_json),
+    coverage: summarize([...coverages.values()], 100),
+    commands: commands.map((command) => viewCommandWithCoverage(ctx, command, coverages.get(command.id))),
+  };
+}

@@ -1,0 +1,66 @@
+/** Who calls: reads the key or session out of a request; the rooms decide what it is worth. */
+import type { IncomingMessage } from 'node:http';
+import type { Request } from 'express';
+import proxyAddr from 'proxy-addr';
+import type { Caller } from '../domain/caller.ts';
+import type { Context } from '../domain/context.ts';
+import { Fault } from '../domain/fault.ts';
+import { authenticateKey, callerOfKey } from '../domain/key.ts';
+import { authenticateSession } from '../domain/user.ts';
+
+export const sessionCookie = 'fleethook_session';
+
+export type AddressOf = (request: IncomingMessage) => string | null;
+export type TrustProxy = (address: string, hop: number) => boolean;
+
+/** The caller's own address behind the proxies that are trusted; IPv4 is written as IPv4. */
+export function createAddressOf(trust: TrustProxy): AddressOf {
+  return (request) => {
+    if (!request.socket.remoteAddress) return null;
+    return proxyAddr(request, trust).replace(/^::ffff:(?=\d+\.)/, '');
+  };
+}
+
+/** The secret of an `Authorization: Bearer` header. */
+export function bearerOf(request: IncomingMessage): string | null {
+  return /^Bearer +(\S+)\s*$/i.exec(request.headers.authorization ?? '')?.[1] ?? null;
+}
+
+/** The cookie of that name; the first where there are several. */
+export function cookieOf(request: IncomingMessage, name: string): string | null {
+  for (const part of (request.headers.cookie ?? '').split(';')) {
+    const [key, value] = part.trim().split('=', 2);
+    if (key === name && value) return value;
+  }
+  return null;
+}
+
+/** The caller of a management route: a key, or a person who is signed in. Throws `bad_key` or `bad_session`. */
+export async function callerOf(ctx: Context, request: Request, addressOf: AddressOf): Promise<Caller> {
+  const address = addressOf(request);
+  const secret = bearerOf(request);
+  if (secret !== null) {
+    const key = await authenticateKey(ctx, secret, address);
+    return callerOfKey(ctx, key, address, projectOf(request));
+  }
+  const session = cookieOf(request, sessionCookie);
+  if (session === null) throw new Fault('bad_key', 'no valid key was given');
+  requireSameOrigin(request);
+  return authenticateSession(ctx, session, address);
+}
+
+function projectOf(request: Request): number | null {
+  const given = request.get('x-project-id');
+  if (given === undefined) return null;
+  if (!/^[1-9]\d{0,15}$/.test(given))
+    throw new Fault('bad_request', 'x-project-id must be the id of a project');
+  return Number(given);
+}
+
+/** A session travels by itself: a change must come from our own pages. `SameSite=Strict` says the same to the browser. */
+function requireSameOrigin(request: Request): void {
+  if (request.method === 'GET' || request.method === 'HEAD') return;
+  const site = request.get('sec-fetch-site');
+  if (site === undefined || site === 'same-origin' || site === 'none') return;
+  throw new Fault('not_allowed', 'a session is good for requests of our own pages alone');
+}

@@ -1,0 +1,109 @@
+/** Maps what went wrong to HTTP, once. Anything that is no `Fault` is logged and told as `internal`. */
+import type { ErrorRequestHandler, Response } from 'express';
+import { describeFault, Fault, type FaultCode } from '../domain/fault.ts';
+import type { Log } from '../log.ts';
+
+const statuses: Readonly<Record<FaultCode, number>> = {
+  bad_request: 400,
+  bad_key: 401,
+  bad_session: 401,
+  bad_token: 401,
+  not_allowed: 403,
+  not_found: 404,
+  unknown_event: 404,
+  unknown_link: 404,
+  unknown_command: 404,
+  method_not_allowed: 405,
+  conflict: 409,
+  name_taken: 409,
+  in_use: 409,
+  idempotency_conflict: 409,
+  link_ended: 410,
+  too_large: 413,
+  unsupported_media_type: 415,
+  bad_params: 422,
+  bad_template: 422,
+  bad_schema: 422,
+  unknown_function: 422,
+  unknown_target: 422,
+  too_many: 429,
+  not_ready: 503,
+  unavailable: 503,
+};
+
+/** The codes of refusals that libraries (body parser, router, validator) speak as a status alone. */
+const codesOfStatus: Readonly<Record<number, FaultCode>> = {
+  400: 'bad_request',
+  404: 'not_found',
+  405: 'method_not_allowed',
+  406: 'bad_request',
+  413: 'too_large',
+  415: 'unsupported_media_type',
+};
+
+export function statusOf(error: unknown): number {
+  return error instanceof Fault ? statuses[error.code] : 500;
+}
+
+/** Turns what a library threw at a request into a `Fault`, where it is one. */
+export function faultOf(error: unknown): unknown {
+  if (error instanceof Fault || typeof error !== 'object' || error === null) return error;
+  const { status, message, errors, type } = error as {
+    status?: unknown;
+    message?: unknown;
+    errors?: unknown;
+    type?: unknown;
+  };
+  if (typeof status !== 'number' || status < 400 || status >= 500) return error;
+  const problems = Array.isArray(errors)
+    ? errors.map((each: { path?: unknown; message?: unknown }) => ({
+        path: String(each.path ?? ''),
+        detail: String(each.message ?? ''),
+      }))
+    : [];
+  const detail =
+    type === 'entity.parse.failed' ? `the body is not JSON: ${String(message)}` : String(message);
+  return new Fault(codesOfStatus[status] ?? 'bad_request', detail, { problems });
+}
+
+/** Logs what is not the caller's doing. */
+export function logFault(log: Log, error: unknown, route: string): void {
+  if (!(error instanceof Fault)) log.error({ err: error, route }, 'a request failed');
+}
+
+export function setRetryAfter(response: Response, error: unknown): void {
+  if (error instanceof Fault && error.retryAfter !== undefined) {
+    response.setHeader('retry-after', String(Math.ceil(error.retryAfter)));
+  }
+}
+
+/** Errors as `application/problem+json` (RFC 9457) with our stable `code`. */
+export function sendProblem(response: Response, error: unknown): void {
+  const { code, detail } = describeFault(error);
+  const status = statusOf(error);
+  setRetryAfter(response, error);
+  if (status === 401) response.setHeader('www-authenticate', 'Bearer');
+  response
+    .status(status)
+    .type('application/problem+json')
+    .send(
+      JSON.stringify({
+        type: 'about:blank',
+        title: code.replaceAll('_', ' '),
+        status,
+        code,
+        detail,
+        ...(error instanceof Fault && error.problems.length > 0 ? { errors: error.problems } : {}),
+      }),
+    );
+}
+
+/** The last handler of everything but the trigger routes. */
+export function problemHandler(log: Log): ErrorRequestHandler {
+  return (error, request, response, next) => {
+    const fault = faultOf(error);
+    logFault(log, fault, `${request.method} ${request.route?.path ?? ''}`);
+    if (response.headersSent) return next(error);
+    sendProblem(response, fault);
+  };
+}

@@ -1,0 +1,41 @@
+import { type Page, type PageQuery, pageOf } from './page.ts';
+import type { Db, NewRow, Row } from './schema.ts';
+
+export async function insertAction(db: Db, row: NewRow<'actions'>): Promise<void> {
+  await db.insertInto('actions').values(row).execute();
+}
+
+export async function findAction(
+  db: Db,
+  projectId: number,
+  eventId: string,
+): Promise<Row<'actions'> | undefined> {
+  return db
+    .selectFrom('actions')
+    .selectAll()
+    .where('project_id', '=', projectId)
+    .where('event_id', '=', eventId)
+    .executeTakeFirst();
+}
+
+export async function listActions(db: Db, projectId: number, page: PageQuery): Promise<Page<Row<'actions'>>> {
+  let query = db.selectFrom('actions').selectAll().where('project_id', '=', projectId);
+  if (page.cursor) query = query.where('id', '>', page.cursor);
+  const rows = await query
+    .orderBy('id')
+    .limit(page.limit + 1)
+    .execute();
+  return pageOf(rows, page.limit, (row) => row.id);
+}
+
+export async function updateAction(db: Db, id: string, change: Partial<Row<'actions'>>): Promise<void> {
+  await db.updateTable('actions').set(change).where('id', '=', id).execute();
+}
+
+export async function deleteAction(db: Db, id: string): Promise<void> {
+  await db.deleteFrom('actions').where('id', '=', id).execute();
+}
+
+export async function deleteProjectActions(db: Db, projectId: number): Promise<void> {
+  await db.deleteFrom('actions').where('project_id', '=', projectId).execute();
+}

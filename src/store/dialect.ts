@@ -1,0 +1,55 @@
+import { MysqlAdapter, type RawBuilder, sql } from 'kysely';
+import type { Db } from './schema.ts';
+
+/** What differs between the databases, as facts. Code asks for the fact, never for the name. */
+export type Dialect = {
+  name: 'sqlite' | 'mysql';
+  /** Ends `create table`: text compares byte by byte everywhere, as SQLite does by itself. */
+  tableEnd: RawBuilder<unknown>;
+  /** Rows in one multi-row insert: SQLite takes 32,766 parameters a statement, MySQL 65,535. */
+  rowsPerInsert: number;
+};
+
+const sqlite: Dialect = { name: 'sqlite', tableEnd: sql``, rowsPerInsert: 1_000 };
+const mysql: Dialect = {
+  name: 'mysql',
+  tableEnd: sql`engine=InnoDB character set utf8mb4 collate utf8mb4_bin`,
+  rowsPerInsert: 1_000,
+};
+
+export function dialectOf(db: Db): Dialect {
+  return db.getExecutor().adapter instanceof MysqlAdapter ? mysql : sqlite;
+}
+
+const sqliteBusy = 5;
+const sqliteLocked = 6;
+const sqliteConstraintPrimaryKey = 1555;
+const sqliteConstraintUnique = 2067;
+const mysqlDuplicate = 1062;
+const mysqlLockWaitTimeout = 1205;
+const mysqlDeadlock = 1213;
+const mysqlDuplicateKeyName = 1061;
+
+type DatabaseError = { errcode?: unknown; errno?: unknown; message?: unknown };
+
+/** A unique key refused the row. */
+export function isDuplicate(error: unknown): boolean {
+  const { errcode, errno } = (error ?? {}) as DatabaseError;
+  return (
+    errcode === sqliteConstraintPrimaryKey || errcode === sqliteConstraintUnique || errno === mysqlDuplicate
+  );
+}
+
+/** `create index` found an index of that name; only migrations ask. */
+export function isIndexThere(error: unknown): boolean {
+  const { errno, message } = (error ?? {}) as DatabaseError;
+  return errno === mysqlDuplicateKeyName || /index \S+ already exists/.test(String(message));
+}
+
+/** Another transaction stood in the way: the same work may pass when it is tried again. */
+export function isTransient(error: unknown): boolean {
+  const { errcode, errno } = (error ?? {}) as DatabaseError;
+  if (typeof errcode === 'number')
+    return (errcode & 0xff) === sqliteBusy || (errcode & 0xff) === sqliteLocked;
+  return errno === mysqlDeadlock || errno === mysqlLockWaitTimeout;
+}

@@ -1,0 +1,577 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join, posix } from 'node:path';
+import { suite, test } from 'node:test';
+
+/**
+ * The rules of the house, read from the sources. A rule is a function from the sources to what breaks it; the
+ * last suite feeds every rule a small house that breaks it, so a rule that has gone blind is noticed.
+ */
+
+/**
+ * Which floor may import which, the same table as in src/README.md. Within its own floor a file may import what
+ * it likes. "(types)" allows `import type`; "(pure types)" also wants the other file to be no room: one that knows
+ * neither store nor context.
+ */
+const importTable = `
+| from      | may import |
+| --------- | ---------- |
+| main.ts   | cli.ts, app.ts, config.ts, log.ts |
+| cli.ts    | app.ts, config.ts, log.ts, domain, store, client, fleet |
+| app.ts    | config.ts, log.ts, loop.ts, batch.ts, http, socket, mqtt, outbound, cluster, domain, store |
+| config.ts | |
+| log.ts    | |
+| loop.ts   | log.ts |
+| batch.ts  | |
+| http      | domain, log.ts, loop.ts, batch.ts, config.ts (types) |
+| socket    | domain, log.ts, loop.ts, batch.ts, config.ts (types) |
+| mqtt      | domain, log.ts, loop.ts, batch.ts, config.ts (types) |
+| outbound  | domain, log.ts, loop.ts, batch.ts, config.ts (types) |
+| cluster   | domain, log.ts, loop.ts, batch.ts, config.ts (types) |
+| domain    | store, log.ts (types), loop.ts, batch.ts |
+| store     | db, domain (pure types) |
+| db        | store/dialect.ts, store/schema.ts (types) |
+| client    | domain/state.ts, domain/id.ts, socket/protocol.ts |
+| fleet     | client, app.ts, config.ts, log.ts, loop.ts, domain, socket/protocol.ts |
+`;
+
+/** Every dependency has a home, and nobody else imports it, not even its types. */
+const packageHomes: Record<string, string> = {
+  ajv: 'domain',
+  'ajv-formats': 'domain',
+  commander: 'cli.ts',
+  'csv-parse': 'http',
+  express: 'http',
+  'express-openapi-validator': 'http',
+  'express-rate-limit': 'http',
+  'fast-xml-parser': 'http',
+  helmet: 'http',
+  json5: 'domain',
+  kysely: 'store, db',
+  mysql2: 'store',
+  pino: 'log.ts',
+  'prom-client': 'http',
+  'proxy-addr': 'http',
+  'socket.io': 'socket',
+  'socket.io-client': 'client',
+  'swagger-ui-dist': 'http',
+  uuid: 'domain',
+  zod: 'domain, config.ts',
+};
+
+/** Tables that more than one store file writes, with the files; each needs a reason here. */
+const sharedTables: Record<string, string[]> = {};
+
+const root = join(import.meta.dirname, '..');
+const linesMax = 400;
+/** Where a noun that outgrew one file may be a folder of its own name, below its floor. */
+const floorsWithFolders = ['http', 'domain', 'store'];
+
+type Import = { specifier: string; typesOnly: boolean; line: number };
+type Source = {
+  /** From the root of the repository, with "/". */
+  path: string;
+  /** As it stands in the file. */
+  raw: string;
+  /** Without comments. */
+  text: string;
+  /** Without comments and without what stands in strings, templates and regular expressions. */
+  code: string;
+  imports: Import[];
+};
+type House = readonly Source[];
+type Rule = (house: House) => string[];
+
+const rules = {
+  'arrows go one way': wrongArrows,
+  'packages stay in their home': strayPackages,
+  'imports have no cycles': cycles,
+  'every table has one writer': secondWriters,
+  'process and console are for the process files': strayGlobals,
+  'rooms have no calendar and no network of their own': impureRooms,
+  'constructs we do without': refusedConstructs,
+  'files are where and what their names say': wrongNames,
+  'files stay readable': tooLong,
+} satisfies Record<string, Rule>;
+const ruleNames = Object.keys(rules) as (keyof typeof rules)[];
+
+// ---------------------------------------------------------------------------------------------- rules
+
+function wrongArrows(house: House): string[] {
+  const table = parseTable(importTable);
+  return house.flatMap((source) => {
+    const from = placeOf(source.path);
+    const allowed = table.get(from);
+    if (!allowed) return [`${source.path}: "${from}" has no row in the import table`];
+    return source.imports.flatMap((imported) => {
+      const target = targetOf(source, imported);
+      if (!target || target.endsWith('.json') || placeOf(target) === from) return [];
+      if (allowed.some((entry) => allows(entry, target, imported, house))) return [];
+      return [`${source.path}:${imported.line} ${from} may not import ${target}`];
+    });
+  });
+}
+
+function allows(entry: string, target: string, imported: Import, house: House): boolean {
+  const [, place = '', condition] = /^(\S+)(?: \((.+)\))?$/.exec(entry) ?? [];
+  const address = target.replace(/^src\//, '');
+  if (address !== place && !address.startsWith(`${place}/`)) return false;
+  if (!condition) return true;
+  if (!imported.typesOnly) return false;
+  return condition === 'types' || !isRoom(house.find(({ path }) => path === target));
+}
+
+function isRoom(source: Source | undefined): boolean {
+  return !!source?.imports.some(
+    (imported) => /(^|\/)context\.ts$/.test(imported.specifier) || imported.specifier.includes('/store/'),
+  );
+}
+
+function strayPackages(house: House): string[] {
+  return house.flatMap((source) =>
+    source.imports.flatMap(({ specifier, line }) => {
+      if (specifier.startsWith('.') || specifier.startsWith('node:')) return [];
+      const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/');
+      const homes = packageHomes[name]?.split(', ');
+      if (!homes) return [`${source.path}:${line} ${name} has no home`];
+      return homes.includes(placeOf(source.path)) ? [] : [`${source.path}:${line} ${name} lives in ${homes}`];
+    }),
+  );
+}
+
+/** Only imports that are there when the program runs count: types may refer to each other. */
+function cycles(house: House): string[] {
+  const targets = new Map(
+    house.map((source) => [
+      source.path,
+      source.imports.filter(({ typesOnly }) => !typesOnly).map((imported) => targetOf(source, imported)),
+    ]),
+  );
+  const found: string[] = [];
+  const done = new Set<string>();
+  const visit = (path: string, trail: string[]) => {
+    if (trail.includes(path)) found.push([...trail.slice(trail.indexOf(path)), path].join(' -> '));
+    if (trail.includes(path) || done.has(path)) return;
+    for (const target of targets.get(path) ?? []) if (target) visit(target, [...trail, path]);
+    done.add(path);
+  };
+  for (const path of targets.keys()) visit(path, []);
+  return found;
+}
+
+function secondWriters(house: House): string[] {
+  const write = /\.\s*(?:insertInto|replaceInto|updateTable|deleteFrom|mergeInto)\(\s*\[?\s*['"`](\w+)/g;
+  const problems: string[] = [];
+  const writers = new Map<string, Set<string>>();
+  for (const source of house) {
+    for (const { 1: table = '', index } of source.text.matchAll(write)) {
+      if (placeOf(source.path) === 'db') continue;
+      if (placeOf(source.path) === 'store') add(writers, table, source.path);
+      else
+        problems.push(`${source.path}:${lineAt(source.text, index)} writes "${table}" outside of the store`);
+    }
+  }
+  for (const [table, paths] of writers) {
+    const expected = sharedTables[table]?.toSorted();
+    const actual = [...paths].sort();
+    if (expected ? expected.join() === actual.join() : actual.length === 1) continue;
+    problems.push(`"${table}" is written by ${actual.join(' and ')}`);
+  }
+  return problems;
+}
+
+function add(sets: Map<string, Set<string>>, key: string, value: string): void {
+  sets.set(key, (sets.get(key) ?? new Set()).add(value));
+}
+
+function strayGlobals(house: House): string[] {
+  const inMain = house.filter(({ path }) => path !== 'src/main.ts');
+  const quiet = inMain.filter(({ path }) => path !== 'src/cli.ts' && placeOf(path) !== 'fleet');
+  return [
+    ...matches(inMain, 'code', /\bprocess\s*\.\s*(?:env|argv|exit)\b/g),
+    ...matches(inMain, 'text', /\bfrom\s*['"](?:node:)?process['"]/g),
+    ...matches(quiet, 'code', /(?<![.\w])console\s*\.\s*\w+/g),
+  ];
+}
+
+/** `node:net` is not named: its checks of addresses are pure. */
+function impureRooms(house: House): string[] {
+  const rooms = house.filter(({ path }) => placeOf(path) === 'domain');
+  return [
+    ...matches(rooms, 'code', /\bDate\.now\b|\bnew Date\(\s*\)|(?<![.\w])fetch\(/g),
+    ...matches(rooms, 'text', /\bfrom\s*['"]node:(?:https?|http2|tls|dgram|dns|fs|child_process)\b/g),
+  ];
+}
+
+function refusedConstructs(house: House): string[] {
+  const migrationMap = 'db/migrations/index.ts';
+  const noFault = house.filter(({ path }) => path !== 'src/domain/fault.ts');
+  return [
+    ...matches(house, 'code', /\bexport\s+default\b|\bexport\s*\{[^}]*\bas\s+default\b/g),
+    ...matches(house, 'code', /\bexport\s*\*/g),
+    ...house
+      .filter(({ path }) => basename(path) === 'index.ts' && path !== migrationMap)
+      .map(({ path }) => `${path}: a barrel`),
+    ...matches(house, 'code', /\benum\s+\w+\s*\{|\bnamespace\s+[\w.]+\s*\{/g),
+    ...matches(house, 'code', /^\s*@\w+/gm),
+    ...matches(noFault, 'code', /\bclass\s+[A-Za-z_$][^{]*\{|\bclass\s*\{/g).filter(
+      (problem) => !/^src\/client\/\S+ class \w+ extends Error \{$/.test(problem),
+    ),
+    ...matches(
+      house.filter(({ path }) => path === 'src/domain/fault.ts'),
+      'code',
+      /\bclass\s+(?!Fault\b)\w+/g,
+    ),
+    ...matches(house, 'code', /(?::|<|\bas|\bextends)\s*any\b|\bany\s*(?:\[\]|>)/g),
+    ...matches(house, 'raw', /@ts-(?:ignore|nocheck)\b/g),
+    ...matches(house, 'code', /\brequire\(/g),
+  ];
+}
+
+function wrongNames(house: House): string[] {
+  const named = /^[a-z0-9]+(?:-[a-z0-9]+)*$/;
+  const drawer = /(?:^|-)(?:utils?|helpers?|managers?|services?)$/;
+  return house.flatMap(({ path, imports }) => {
+    const parts = path
+      .replace(/^src\//, '')
+      .replace(/\.ts$/, '')
+      .split('/');
+    const depth = parts.length - 1;
+    const depthMax = path.startsWith('db/') || floorsWithFolders.includes(parts[0] ?? '') ? 2 : 1;
+    return [
+      ...parts.filter((part) => !named.test(part)).map((part) => `${path}: "${part}" is not in small-words`),
+      ...parts
+        .filter((part) => drawer.test(part))
+        .map((part) => `${path}: "${part}" is a drawer, not a noun`),
+      ...(depth > depthMax ? [`${path}: ${depth} folders deep, ${depthMax} is the most here`] : []),
+      ...imports
+        .filter(({ specifier }) => specifier.startsWith('.') && !/\.(?:ts|json)$/.test(specifier))
+        .map(({ specifier, line }) => `${path}:${line} "${specifier}" does not end in .ts`),
+    ];
+  });
+}
+
+function tooLong(house: House): string[] {
+  return house
+    .filter(({ path }) => path.startsWith('src/'))
+    .map(({ path, raw }) => ({ path, lines: raw.trimEnd().split('\n').length }))
+    .filter(({ lines }) => lines > linesMax)
+    .map(({ path, lines }) => `${path}: ${lines} lines, ${linesMax} is the most`);
+}
+
+/** `paths` below test/. What does not match here is a test that nobody would notice is never run. */
+function strayTests(paths: readonly string[]): string[] {
+  return paths
+    .filter((path) => /[._-](?:test|tests|spec)\.[a-z]+$/.test(path))
+    .filter((path) => !/^test\/[a-z0-9]+(?:-[a-z0-9]+)*\.test\.ts$/.test(path));
+}
+
+// ---------------------------------------------------------------------------------------------- reading
+
+function readHouse(...folders: string[]): House {
+  return folders
+    .flatMap(listFiles)
+    .filter((path) => /\.(?:ts|tsx|mts|cts)$/.test(path))
+    .map((path) => readSource(path, readFileSync(join(root, path), 'utf8')));
+}
+
+function listFiles(folder: string): string[] {
+  const entries = readdirSync(join(root, folder), { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) =>
+      join(entry.parentPath, entry.name)
+        .slice(root.length + 1)
+        .replaceAll('\\', '/'),
+    )
+    .sort();
+}
+
+function readPackage(): Record<string, Record<string, string>> {
+  return JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+}
+
+/** The floor, or the file when it stands on no floor: "domain", "main.ts", "db". */
+function placeOf(path: string): string {
+  return path.replace(/^src\//, '').split('/', 1)[0] ?? '';
+}
+
+/** Null for a package. */
+function targetOf(source: Source, { specifier }: Import): string | null {
+  return specifier.startsWith('.') ? posix.join(dirname(source.path), specifier) : null;
+}
+
+/** The first Markdown table of `markdown`: place -> what it may import. */
+function parseTable(markdown: string): Map<string, string[]> {
+  const [, table = ''] = /((?:^ *\|.*\| *\n)+)/m.exec(`${markdown}\n`) ?? [];
+  const rows = table.trim().split('\n').slice(2);
+  return new Map(
+    rows.map((row) => {
+      const [, from = '', allowed = ''] = row
+        .replaceAll('`', '')
+        .split('|')
+        .map((cell) => cell.trim());
+      return [from, allowed.split(/,\s*/).filter(Boolean).sort()];
+    }),
+  );
+}
+
+function matches(house: House, view: 'raw' | 'text' | 'code', pattern: RegExp): string[] {
+  return house.flatMap((source) =>
+    Array.from(source[view].matchAll(pattern), ({ 0: found, index }) => {
+      const skipped = found.length - found.trimStart().length;
+      return `${source.path}:${lineAt(source[view], index + skipped)} ${found.trim().replace(/\s+/g, ' ')}`;
+    }),
+  );
+}
+
+function lineAt(text: string, index: number): number {
+  return text.slice(0, index).split('\n').length;
+}
+
+function readSource(path: string, raw: string): Source {
+  const { text, code } = strip(raw);
+  return { path, raw, text, code, imports: findImports(text, code) };
+}
+
+function findImports(text: string, code: string): Import[] {
+  const names = String.raw`(?:[\w$]+\s*,\s*)?(?:\{[^}]*\}|\*\s*as\s+[\w$]+)|[\w$]+`;
+  const patterns = [
+    String.raw`\bimport\s+(type\b)?\s*(?:${names})\s*from\s*(['"])(.+?)\2`,
+    String.raw`\bimport\s*(type\b)?\s*(?:\{[^}]*\})\s*from\s*(['"])(.+?)\2`,
+    String.raw`\bexport\s*(type\b)?\s*(?:\*(?:\s*as\s+[\w$]+)?|\{[^}]*\})\s*from\s*(['"])(.+?)\2`,
+    String.raw`\bimport()\s*\(?\s*(['"])(.+?)\2`,
+  ];
+  const found = new Map<number, Import>();
+  for (const pattern of patterns) {
+    for (const { index, 1: type, 3: specifier = '' } of text.matchAll(new RegExp(pattern, 'g'))) {
+      // In `text` strings are still there, and one of them may talk about imports.
+      if (!/^(?:import|export)/.test(code.slice(index))) continue;
+      found.set(index, { specifier, typesOnly: !!type, line: lineAt(text, index) });
+    }
+  }
+  return [...found].sort(([a], [b]) => a - b).map(([, imported]) => imported);
+}
+
+/**
+ * Blanks comments (both views) and what stands in strings, templates and regular expressions (`code` alone), so
+ * that a pattern finds code and nothing else. Places in the text stay where they are.
+ */
+function strip(raw: string): { text: string; code: string } {
+  let text = '';
+  let code = '';
+  /** One entry for every template that is open: the depth of braces in its `${`, or null in its text. */
+  const templates: (number | null)[] = [];
+  const blank = (part: string) => part.replace(/[^\n]/g, ' ');
+  const quoted = (part: string) =>
+    part.length < 2 ? part : part.slice(0, 1) + blank(part.slice(1, -1)) + part.slice(-1);
+  for (let at = 0; at < raw.length; ) {
+    const depth = templates.at(-1);
+    const kind = depth === null ? 'template' : kindAt(raw, at, code);
+    const token = tokens[kind];
+    token.lastIndex = at;
+    const part = token.exec(raw)?.[0] ?? raw.slice(at, at + 1);
+    at += part.length;
+    text += kind === 'comment' ? blank(part) : part;
+    code += kind === 'comment' ? blank(part) : kind === 'string' || kind === 'regex' ? quoted(part) : '';
+    if (kind === 'template') {
+      const end = part.endsWith('${') ? 2 : part.endsWith('`') ? 1 : 0;
+      code += blank(part.slice(0, part.length - end)) + part.slice(part.length - end);
+      if (end === 2) templates[templates.length - 1] = 1;
+      else templates.pop();
+    } else if (kind === 'other') {
+      code += part;
+      if (part === '`') templates.push(null);
+      else if (typeof depth === 'number' && part === '{') templates[templates.length - 1] = depth + 1;
+      else if (typeof depth === 'number' && part === '}') templates[templates.length - 1] = depth - 1 || null;
+    }
+  }
+  return { text, code };
+}
+
+const tokens = {
+  comment: /(?:\/\/.*|\/\*[\s\S]*?\*\/)/y,
+  string: /(?:'(?:\\[\s\S]|[^'\\\n])*'|"(?:\\[\s\S]|[^"\\\n])*")/y,
+  regex: /\/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\[\n])+\/[a-z]*/y,
+  template: /(?:\\[\s\S]|\$(?!\{)|[^`\\$])*(?:`|\$\{)/y,
+  other: /(?:[\w$]+|\s+|[\s\S])/y,
+};
+
+function kindAt(raw: string, at: number, code: string): keyof typeof tokens {
+  const next = raw.slice(at, at + 2);
+  if (next === '//' || next === '/*') return 'comment';
+  if (next.startsWith("'") || next.startsWith('"')) return 'string';
+  // A slash divides when a value stands before it.
+  const startsRegex = /(?:^|[(,=:[!&|?{};+\-*%~^<>]|\b(?:return|typeof|case|of|in|void|throw|await|yield))$/;
+  return next.startsWith('/') && startsRegex.test(code.trimEnd()) ? 'regex' : 'other';
+}
+
+// ---------------------------------------------------------------------------------------------- the rules, tried
+
+const sample: House = Object.entries({
+  'src/main.ts': "import { start } from './app.ts';\nprocess.exit(start(process.env));",
+  'src/http/trigger.ts': `
+    import {
+      createTrigger, // a comment with a quote: don't
+      type Trigger,
+    } from '../domain/trigger.ts';
+    import type { Config } from '../config.ts';
+    import { config } from '../config.ts';
+    import { insertTrigger } from '../store/trigger.ts';
+    import { devices } from '../socket/device.ts';
+    import '../mqtt/device';
+    import express from 'express';
+    import type { Kysely } from 'kysely';
+    import leftPad from 'left-pad/lib';
+    import { x } from '../../bench/x.ts';
+    const text = "import { y } from '../store/y.ts'; console.log(process.env)";
+    const quote = /['"\`/]/.test(text) ? text : \`process.env \${ \`\${process.env.X}\` } process.argv\`;
+    // console.log(quote); class Commented {}
+    console.log(await import('../store/late.ts'));
+  `,
+  'src/http/trigger/parse/body.ts': 'export default 1;',
+  'src/store/trigger.ts': `
+    import type { Target } from '../domain/target.ts';
+    import type { Trigger } from '../domain/trigger.ts';
+    import { match } from '../domain/target.ts';
+    db.insertInto('triggers'); db.updateTable('triggers as t'); db.deleteFrom("commands");
+  `,
+  'src/store/command.ts': 'tx\n  .insertInto("commands"); tx.selectFrom("triggers")',
+  'src/domain/target.ts':
+    "import { a } from './trigger.ts';\nexport enum Match { any }\nlet x: any; let y = { any: [] };",
+  'src/domain/trigger.ts': `
+    import type { Db } from '../store/trigger.ts';
+    import { b } from './target.ts';
+    import { get } from 'node:https';
+    const at = new Date(); const past = new Date(0); const day = Date.now() / 8.64e7;
+    db.deleteFrom('triggers');
+    class Trigger {}
+    /** @param x */ // @ts-ignore
+    @sealed
+    export * from './target.ts';
+  `,
+  'src/domain/fault.ts': 'export class Fault extends Error {}\nclass Other {}',
+  'src/client/device.ts': 'class WireFault extends Error {}\nclass Device {}',
+  'src/client/index.ts': '',
+  'src/domain/url-utils.ts': '',
+  'src/domain/Alarm.ts': '\n'.repeat(3),
+  'src/fleet/demo.ts': `console.log('welcome');${'\nlet x;'.repeat(linesMax)}`,
+  'src/attic/box.ts': '',
+}).map(([path, raw]) => readSource(path, raw));
+
+const broken: Record<keyof typeof rules, string[]> = {
+  'arrows go one way': [
+    'src/http/trigger.ts:7 http may not import src/config.ts',
+    'src/http/trigger.ts:8 http may not import src/store/trigger.ts',
+    'src/http/trigger.ts:9 http may not import src/socket/device.ts',
+    'src/http/trigger.ts:10 http may not import src/mqtt/device',
+    'src/http/trigger.ts:14 http may not import bench/x.ts',
+    'src/http/trigger.ts:18 http may not import src/store/late.ts',
+    'src/store/trigger.ts:3 store may not import src/domain/trigger.ts',
+    'src/store/trigger.ts:4 store may not import src/domain/target.ts',
+    'src/attic/box.ts: "attic" has no row in the import table',
+  ],
+  'packages stay in their home': [
+    'src/http/trigger.ts:12 kysely lives in store,db',
+    'src/http/trigger.ts:13 left-pad has no home',
+  ],
+  'imports have no cycles': ['src/domain/trigger.ts -> src/domain/target.ts -> src/domain/trigger.ts'],
+  'every table has one writer': [
+    'src/domain/trigger.ts:6 writes "triggers" outside of the store',
+    '"commands" is written by src/store/command.ts and src/store/trigger.ts',
+  ],
+  'process and console are for the process files': [
+    'src/http/trigger.ts:16 process.env',
+    'src/http/trigger.ts:18 console.log',
+  ],
+  'rooms have no calendar and no network of their own': [
+    'src/domain/trigger.ts:5 new Date()',
+    'src/domain/trigger.ts:5 Date.now',
+    "src/domain/trigger.ts:4 from 'node:https",
+  ],
+  'constructs we do without': [
+    'src/http/trigger/parse/body.ts:1 export default',
+    'src/domain/trigger.ts:10 export *',
+    'src/client/index.ts: a barrel',
+    'src/domain/target.ts:2 enum Match {',
+    'src/domain/trigger.ts:9 @sealed',
+    'src/domain/trigger.ts:7 class Trigger {',
+    'src/client/device.ts:2 class Device {',
+    'src/domain/fault.ts:2 class Other',
+    'src/domain/target.ts:3 : any',
+    'src/domain/trigger.ts:8 @ts-ignore',
+  ],
+  'files are where and what their names say': [
+    'src/http/trigger.ts:10 "../mqtt/device" does not end in .ts',
+    'src/http/trigger/parse/body.ts: 3 folders deep, 2 is the most here',
+    'src/domain/url-utils.ts: "url-utils" is a drawer, not a noun',
+    'src/domain/Alarm.ts: "Alarm" is not in small-words',
+  ],
+  'files stay readable': ['src/fleet/demo.ts: 401 lines, 400 is the most'],
+};
+
+suite('layout', () => {
+  const house = readHouse('src', 'db');
+  for (const name of ruleNames) {
+    test(name, () => assert.deepEqual(rules[name](house), []));
+  }
+
+  test('every dependency has a home', () => {
+    const { dependencies } = readPackage();
+    assert.deepEqual(
+      Object.keys(dependencies ?? {}).filter((name) => !(name in packageHomes)),
+      [],
+    );
+  });
+
+  test('every dependency is explained in CONTRIBUTING.md', () => {
+    const { dependencies, devDependencies, optionalDependencies } = readPackage();
+    const explained =
+      readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8').split(/^## Dependencies$/m)[1] ?? '';
+    assert.deepEqual(
+      Array.from(explained.matchAll(/^\| `([^`]+)`/gm), ([, name]) => name).sort(),
+      Object.keys({ ...dependencies, ...devDependencies, ...optionalDependencies }).sort(),
+    );
+  });
+
+  test('src/README.md shows the import table', (t) => {
+    const path = join(root, 'src/README.md');
+    if (!existsSync(path)) return t.diagnostic('src/README.md is not there');
+    const section = readFileSync(path, 'utf8').split(/^#+ Import table\s*$/m)[1];
+    assert.ok(section, 'src/README.md has no heading "Import table"');
+    assert.deepEqual(parseTable(section), parseTable(importTable));
+  });
+
+  test('every test is one that the test command runs', () => {
+    assert.deepEqual(strayTests(listFiles('test')), []);
+  });
+});
+
+suite('layout: the rules see what breaks them', () => {
+  for (const name of ruleNames) {
+    test(name, () => assert.deepEqual(rules[name](sample), broken[name]));
+  }
+
+  test('a test that is never run', () => {
+    const paths = [
+      'test/key.test.ts',
+      'test/run.ts',
+      'test/deep/key.test.ts',
+      'test/key.spec.ts',
+      'test/Key.test.ts',
+    ];
+    assert.deepEqual(strayTests(paths), paths.slice(2));
+  });
+
+  test('a table in Markdown', () => {
+    const shown =
+      '\ntext\n\n| from | may import |\n|---|---|\n| `a` | `c (types)`, `b` |\n| d | |\n\n| not | this |\n';
+    assert.deepEqual(
+      [...parseTable(shown)],
+      [
+        ['a', ['b', 'c (types)']],
+        ['d', []],
+      ],
+    );
+  });
+});

@@ -1,0 +1,189 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { findMariaDb, type MariaDb, startMariaDb } from './mariadb.ts';
+
+/**
+ * Runs the tests: `node test/run.ts [node's test options] [test files]`, all files when none is named; or, with
+ * `--schema`, writes the schema dumps. One MariaDB serves them all, through FLEETHOOK_TEST_MYSQL_URL; when that
+ * is set already, the server it names is used instead. What node reports is the last thing printed, and its exit
+ * code is ours.
+ */
+
+const testTimeoutMs = 120_000;
+const testConcurrency = 2;
+/** Node gives every test an end, but not a file that still holds something open when its tests are over. */
+const runTimeoutMs = 30 * 60_000;
+/** Another package manager may be at work, on a machine that has just started for example. */
+const aptLockTimeoutMs = 120_000;
+const aptRetryMs = 3_000;
+
+const testFolder = import.meta.dirname;
+const signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+/** A run that leaves something out proves nothing: in CI that is a failure. */
+const allMustRun = process.env.CI === 'true';
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(args: string[]): Promise<number> {
+  const given = process.env.FLEETHOOK_TEST_MYSQL_URL;
+  const wanted = !given && (await ensureMariaDb());
+  if (!given && !wanted) {
+    say(
+      allMustRun
+        ? 'CI=true: all tests must run, so this run has failed.'
+        : 'The tests on MariaDB are skipped.',
+    );
+    if (allMustRun) return 1;
+  }
+
+  let running: ChildProcess | null = null;
+  let stopped: NodeJS.Signals | null = null;
+  const onSignal = (signal: NodeJS.Signals) => {
+    stopped = signal;
+    running?.kill('SIGTERM'); // which ends the test files too; SIGHUP would not
+  };
+  for (const signal of signals) process.on(signal, onSignal);
+
+  const reports = mkdtempSync(join(tmpdir(), 'fleethook-test-'));
+  let database: MariaDb | null = null;
+  try {
+    if (wanted) database = await startMariaDb();
+    if (stopped) return signalExitCode(stopped);
+    const report = join(reports, 'report.tap');
+    const schema = args.includes('--schema');
+    running = spawn(process.execPath, schema ? schemaArgs() : testArgs(args, report), {
+      stdio: 'inherit',
+      cwd: join(testFolder, '..'),
+      env: { ...process.env, ...(database && { FLEETHOOK_TEST_MYSQL_URL: database.url }) },
+    });
+    const code = await exitCodeOf(running);
+    if (stopped) return signalExitCode(stopped);
+    return code === 0 && allMustRun && !schema ? exitCodeOfSkipped(report) : code;
+  } finally {
+    await database?.close();
+    rmSync(reports, { recursive: true, force: true });
+  }
+}
+
+function schemaArgs(): string[] {
+  return [join('test', 'schema-dump.ts'), '--write'];
+}
+
+function testArgs(args: string[], report: string): string[] {
+  const isFile = (arg: string) => !arg.startsWith('-') && arg.endsWith('.ts');
+  const files = args.filter(isFile);
+  return [
+    '--test',
+    `--test-concurrency=${testConcurrency}`,
+    `--test-timeout=${testTimeoutMs}`,
+    '--test-reporter=spec',
+    '--test-reporter-destination=stdout',
+    '--test-reporter=tap',
+    `--test-reporter-destination=${report}`,
+    ...args.filter((arg) => !isFile(arg)),
+    // Node takes everything behind the first file for a file.
+    ...(files.length > 0 ? files : allTestFiles()),
+  ];
+}
+
+function allTestFiles(): string[] {
+  const files = readdirSync(testFolder).filter((name) => name.endsWith('.test.ts'));
+  return files.sort().map((name) => join('test', name));
+}
+
+async function exitCodeOf(child: ChildProcess): Promise<number> {
+  const tooLong = setTimeout(() => {
+    say(`The run is stopped after ${runTimeoutMs / 60_000} minutes: a test file does not end.`);
+    child.kill('SIGTERM');
+  }, runTimeoutMs);
+  try {
+    const [code, signal] = await once(child, 'exit');
+    return code ?? signalExitCode(signal);
+  } finally {
+    clearTimeout(tooLong);
+  }
+}
+
+/** As a shell reports a program that a signal ended. */
+function signalExitCode(signal: NodeJS.Signals): number {
+  return 128 + constants.signals[signal];
+}
+
+/** Says which tests were skipped, on stderr, and only when there are any. */
+function exitCodeOfSkipped(report: string): number {
+  const lines = readFileSync(report, 'utf8').matchAll(/^ *ok \d+ - (.+?) # SKIP ?(.*)$/gm);
+  const skipped = Array.from(lines, ([, name = '', reason]) => (reason ? `${name} (${reason})` : name));
+  if (skipped.length === 0) return 0;
+  say(`CI=true: no test may be skipped, ${skipped.length} were:\n  ${skipped.join('\n  ')}`);
+  return 1;
+}
+
+/** True when MariaDB can be started. Installs it where that needs nobody's leave: as root on Debian. */
+async function ensureMariaDb(): Promise<boolean> {
+  if (findMariaDb()) return true;
+  if (existsSync('/etc/debian_version') && process.getuid?.() === 0) {
+    say('Installing MariaDB for the tests (apt-get install mariadb-server) ...');
+    const problem = await installMariaDb();
+    if (findMariaDb()) return true;
+    say(`MariaDB could not be installed: ${problem.split('\n').at(-1) || 'the package brought no mariadbd'}`);
+  } else {
+    say('MariaDB is not installed: mariadbd and mariadb-install-db are missing (Debian: mariadb-server).');
+  }
+  return false;
+}
+
+/** Answers what went wrong, or nothing. */
+async function installMariaDb(): Promise<string> {
+  // A failure here may be harmless: the lists may be new enough.
+  await aptGet(['update']);
+  const installed = await aptGet(['install', '-y', '--no-install-recommends', 'mariadb-server']);
+  if (installed.code !== 0) return installed.said;
+  // The package starts a service that the tests have no use for.
+  await (existsSync('/run/systemd/system')
+    ? runProgram('systemctl', ['disable', '--now', 'mariadb'])
+    : runProgram('service', ['mariadb', 'stop']));
+  return '';
+}
+
+/** apt waits for its lock on installing by itself, but not for the one on updating. */
+async function aptGet(args: string[]): Promise<{ code: number; said: string }> {
+  const options = ['-qq', '-o', `DPkg::Lock::Timeout=${aptLockTimeoutMs / 1_000}`];
+  const deadline = Date.now() + aptLockTimeoutMs;
+  for (;;) {
+    const result = await runProgram('apt-get', [...options, ...args]);
+    const locked = result.code !== 0 && /could not get lock/i.test(result.said);
+    if (!locked || Date.now() > deadline) return result;
+    await wait(aptRetryMs);
+  }
+}
+
+/**
+ * Quietly; `said` is what it wrote to stderr. That goes to a file: a service that the program starts would keep a
+ * pipe open for ever.
+ */
+async function runProgram(program: string, args: string[]): Promise<{ code: number; said: string }> {
+  const folder = mkdtempSync(join(tmpdir(), 'fleethook-test-'));
+  const stderr = await open(join(folder, 'stderr'), 'w');
+  try {
+    const child = spawn(program, args, {
+      stdio: ['ignore', 'ignore', stderr.fd],
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C' },
+    });
+    const [code] = await once(child, 'exit');
+    return { code: code ?? 1, said: readFileSync(join(folder, 'stderr'), 'utf8').trim() };
+  } catch (error) {
+    return { code: 1, said: error instanceof Error ? error.message : String(error) };
+  } finally {
+    await stderr.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
