@@ -455,6 +455,27 @@ test('receipts that gather go out together; of a refused message the bad ones al
   assert.equal(opened.problems.length, 1);
 });
 
+test('of many pulses none is left unreported', async () => {
+  await using peer = await openPeer({
+    welcome: (socket) => {
+      for (let index = 0; index < 500; index++) {
+        setTimeout(() => socket.emit('command', pulse(`p${index}`)), index / 10);
+      }
+    },
+  });
+  await using _opened = openDevice({
+    url: peer.url,
+    timing: { answerMs: 60_000 },
+    onCommand: async ({ id }) => {
+      // Between two sends there are a few turns in which a receipt could be overlooked.
+      for (let turns = Number(id.slice(1)) % 13; turns > 0; turns--) await null;
+    },
+  });
+  const what = () => `500 receipts, of which ${peer.receipts().length} came`;
+  await waitFor(() => peer.receipts().length === 500, { what });
+  assert.equal(new Set(peer.receipts().map(({ id }) => id)).size, 500);
+});
+
 test('what a device says resolves when it is stored', async () => {
   await using peer = await openPeer({});
   await using opened = openDevice({ url: peer.url });

@@ -26,6 +26,7 @@ export type Connection = {
   close: () => Promise<void>;
 };
 
+const protocols: ReadonlySet<string> = new Set(['http:', 'https:', 'ws:', 'wss:']);
 const nothing = () => {};
 
 /** What both kinds of sockets have in common, and only the one of Node: an end without a farewell. */
@@ -49,7 +50,8 @@ export function createConnection(parts: {
   command: (message: unknown) => void;
 }): Connection {
   const { timers, timing } = parts;
-  const { origin, pathname } = new URL(parts.url);
+  const { origin, pathname, protocol } = new URL(parts.url);
+  if (!protocols.has(protocol)) throw new TypeError(`not a URL of a server: ${parts.url}`);
   const manager = new Manager(origin, {
     path: `${pathname.replace(/\/+$/, '')}/socket.io`,
     transports: [...parts.transports],
@@ -63,6 +65,8 @@ export function createConnection(parts: {
   let attempt = 0;
   let upSince = 0;
   let closed = false;
+  /** Held until it is surely gone: a goodbye to a server that is dead would hold the process for long. */
+  let raw: RawSocket | null = null;
   /** The one wait there is at a time: for the welcome, or for the next attempt. */
   let callOff = nothing;
 
@@ -80,6 +84,8 @@ export function createConnection(parts: {
     if (upSince > 0 && performance.now() - upSince >= timing.stableMs) attempt = 0;
     upSince = 0;
     socket.sendBuffer = [];
+    raw?.terminate?.();
+    raw = null;
     for (const giveUp of [...unanswered]) giveUp();
     const wait =
       error.code === 'bad_token'
@@ -94,6 +100,7 @@ export function createConnection(parts: {
     callOff();
     callOff = nothing;
     upSince = performance.now();
+    raw = rawOf(socket);
     parts.up();
   });
   socket.on('connect_error', (error) => {
@@ -123,7 +130,7 @@ export function createConnection(parts: {
     async close() {
       closed = true;
       callOff();
-      const raw = rawOf(socket);
+      raw = rawOf(socket);
       socket.disconnect();
       socket.removeAllListeners();
       for (const giveUp of [...unanswered]) giveUp();
@@ -144,7 +151,7 @@ function rawOf(socket: DeviceSocket): RawSocket | null {
   return (transport as { ws?: RawSocket | null } | undefined)?.ws ?? null;
 }
 
-/** A server that is gone never answers the goodbye; in Node its socket would hold the process for long. */
+/** Waits for the goodbye to be answered, not for long. */
 function ended(raw: RawSocket, milliseconds: number): Promise<void> {
   return new Promise((resolve) => {
     if (raw.readyState === rawClosed) return resolve();

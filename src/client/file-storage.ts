@@ -28,9 +28,9 @@ export function fileStorage(path: string): DeviceStorage {
   };
 }
 
-type File = Awaited<ReturnType<typeof open>>;
+type OpenFile = Awaited<ReturnType<typeof open>>;
 
-async function synced(path: string, flags: string, write?: (file: File) => Promise<void>): Promise<void> {
+async function synced(path: string, flags: string, write?: (file: OpenFile) => Promise<void>): Promise<void> {
   const file = await open(path, flags, 0o600);
   try {
     await write?.(file);

@@ -95,7 +95,7 @@ export function createOutbox(parts: {
     waiting.splice(waiting.indexOf(entry), 1);
     waitingBytes -= entry.bytes;
     if (answer.kind === 'ok') {
-      pause.reset();
+      if (!pause.waiting()) pause.reset();
       entry.resolve({ id: answer.id });
     } else {
       entry.reject(new DeviceError(answer.error.code, answer.error.detail));

@@ -52,7 +52,7 @@ export function createReceipts(parts: {
     while (waiting.length > 0 && connection.online() && !pause.waiting()) {
       const batch = waiting.slice(0, singles > 0 ? 1 : batchReceiptsMax);
       const [first] = batch;
-      if (!first) return;
+      if (!first) break;
       inFlight = batch.length;
       const answer = readAnswer(
         await connection.ask(timing.answerMs, (socket, take) =>
@@ -76,15 +76,15 @@ export function createReceipts(parts: {
         parts.keeper.saveLater();
       }
     }
+    // In the same turn as the last look at the list: what is added after it starts a new round.
+    sending = false;
     if (waiting.length === 0) for (const done of drains) done();
   }
 
   function flush(): void {
     if (sending || waiting.length === 0) return;
     sending = true;
-    void send().finally(() => {
-      sending = false;
-    });
+    void send();
   }
 
   return {

@@ -25,6 +25,27 @@ function takeTurn(url: string): Disposable {
   return { [Symbol.dispose]: () => lock.close() };
 }
 
+const reachMsMax = 30_000;
+const reachEveryMs = 1_000;
+
+/** Waits for a database that is not there yet, 30 seconds at most; `onFailure` is told of every try in vain. */
+export async function reachDatabase(
+  db: Db,
+  onFailure: (error: unknown, attempt: number) => void,
+): Promise<void> {
+  const deadline = performance.now() + reachMsMax;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await pingDatabase(db);
+      return;
+    } catch (error) {
+      if (performance.now() >= deadline) throw error;
+      onFailure(error, attempt);
+      await new Promise((resolve) => setTimeout(resolve, reachEveryMs));
+    }
+  }
+}
+
 /** One query that needs the database and nothing in it. Throws when it can't be reached. */
 export async function pingDatabase(db: Db): Promise<void> {
   await sql`select 1`.execute(db);

@@ -1,0 +1,162 @@
+/** The wiring, read from top to bottom: what is made, in which order, and how it is taken down again. */
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { Config } from './config.ts';
+import { endStates, loadStanding } from './domain/broadcast.ts';
+import { createCache } from './domain/cache.ts';
+import { systemCaller } from './domain/caller.ts';
+import type { BaseContext, Context } from './domain/context.ts';
+import { createFeed } from './domain/feed.ts';
+import { createIssues } from './domain/issue.ts';
+import { createFirstKey } from './domain/key.ts';
+import { createPresence } from './domain/presence.ts';
+import { requireSameSecret } from './domain/readiness.ts';
+import { createReceipts } from './domain/receipt.ts';
+import { createSeal } from './domain/seal.ts';
+import { createSightings } from './domain/sighting.ts';
+import { createStanding } from './domain/standing.ts';
+import { sweep } from './domain/sweep.ts';
+import { hashToken } from './domain/token.ts';
+import { openHttp } from './http/server.ts';
+import { createLog, type Log } from './log.ts';
+import { startLoop } from './loop.ts';
+import { openSockets } from './socket/server.ts';
+import { migrateDatabase, reachDatabase } from './store/migrate.ts';
+import { openDatabase } from './store/open.ts';
+
+const sightingsEveryMs = 1_000;
+const sweepEveryMs = 60 * 60 * 1_000;
+/** What is still under way when the server is told to stop gets this long. */
+const drainMsMax = 10_000;
+
+export type App = {
+  url: string;
+  ctx: Context;
+  /** Stops taking requests, ends what is under way, and closes the database. */
+  close(): Promise<void>;
+};
+
+export type AppOptions = {
+  config: Config;
+  log?: Log;
+  now?: () => number;
+  /** Checks answers against openapi.yaml too, for tests. */
+  checkAnswers?: boolean;
+};
+
+/** Starts a server. Rejects when the database can't be reached or the port is taken. */
+export async function startApp(options: AppOptions): Promise<App> {
+  const { config, now = Date.now, checkAnswers = false } = options;
+  const log = options.log ?? createLog(config.logLevel);
+  const onError = (error: unknown) => log.error({ err: error }, 'work in the background failed');
+  await using started = new AsyncDisposableStack();
+
+  const db = openDatabase(config.databaseUrl);
+  started.defer(() => db.destroy());
+  await reachDatabase(db, (error, attempt) =>
+    log.warn({ err: error, attempt }, 'the database is not there yet'),
+  );
+  const applied = await migrateDatabase(db, config.databaseUrl);
+  if (applied.length > 0) log.info({ migrations: applied }, 'the schema was brought up to date');
+
+  const seal = createSeal(config.secret ?? ownSecret(config.dataDir, log));
+  await requireSameSecret(db, seal);
+
+  let url = config.publicUrl ?? '';
+  const base: BaseContext = {
+    db,
+    presence: createPresence(),
+    standing: createStanding(),
+    feed: createFeed(onError),
+    cache: createCache(now),
+    sightings: createSightings(),
+    seal,
+    adminKeyHash: config.adminKey === null ? null : hashToken(config.adminKey),
+    log,
+    publicUrl: () => url,
+    now,
+  };
+  const ctx: Context = { ...base, issues: createIssues(base), receipts: createReceipts(base) };
+  await loadStanding(ctx);
+  await announceFirstKey(ctx, config);
+
+  let isDraining = false;
+  const { server, addressOf } = openHttp({ ctx, config, isDraining: () => isDraining, checkAnswers });
+  const sockets = openSockets(ctx, server, addressOf);
+
+  const ends = startLoop(() => endStates(ctx), onError);
+  started.defer(() => ends.stop());
+  started.defer(ctx.feed.subscribe((fact) => fact.kind === 'command' && fact.end !== null && ends.wake()));
+  const sightings = startLoop(() => ctx.sightings.flush(db).then(() => sightingsEveryMs), onError);
+  started.defer(() => sightings.stop());
+  if (config.retainDays > 0) {
+    const sweeps = startLoop(() => sweep(ctx, config.retainDays).then(() => sweepEveryMs), onError);
+    started.defer(() => sweeps.stop());
+  }
+  started.defer(logFacts(ctx));
+
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(config.port, config.host, resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+  const localUrl = `http://localhost:${port}`;
+  url ||= localUrl;
+  log.info(
+    { url: localUrl, database: config.databaseUrl.split(':', 1)[0], pid: process.pid },
+    'Fleethook is up',
+  );
+
+  const parts = started.move();
+  let closing: Promise<void> | undefined;
+  async function close(): Promise<void> {
+    isDraining = true;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeIdleConnections();
+    const giveUp = setTimeout(() => server.closeAllConnections(), drainMsMax);
+    await sockets.close();
+    await closed;
+    clearTimeout(giveUp);
+    await ctx.issues.drain();
+    await ctx.receipts.drain();
+    await ctx.sightings.flush(db).catch(onError);
+    await parts.disposeAsync();
+    log.info('Fleethook is down');
+  }
+  return { url: localUrl, ctx, close: () => (closing ??= close()) };
+}
+
+/** The secret that seals what must be read again: made on first start, kept beside the database. */
+function ownSecret(dataDir: string, log: Log): string {
+  const path = join(dataDir, 'secret');
+  if (!existsSync(path)) {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    writeFileSync(path, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
+    log.info({ path }, 'a secret was made to seal keys with: keep it with your backups');
+  }
+  return readFileSync(path, 'utf8').trim();
+}
+
+/** The first admin key goes into a file that only the owner can read, never into the log. */
+async function announceFirstKey(ctx: Context, config: Config): Promise<void> {
+  const secret = await createFirstKey(ctx, systemCaller(1, 'first start'));
+  if (secret === null) return;
+  const path = join(config.dataDir, 'admin-key');
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  writeFileSync(path, `${secret}\n`, { mode: 0o600 });
+  ctx.log.info(
+    { path },
+    `first start: your admin key is in ${path}; send it as "Authorization: Bearer <it>"`,
+  );
+}
+
+function logFacts(ctx: Context): () => void {
+  return ctx.feed.subscribe(({ kind, ...fact }) => {
+    if (kind === 'change') ctx.log.info(fact, 'change');
+    else if (kind === 'trigger') ctx.log.info(fact, 'trigger');
+    else if (kind === 'trigger-refused') ctx.log.info(fact, 'trigger refused');
+    else if (kind === 'online' || kind === 'offline') ctx.log.debug(fact, `device ${kind}`);
+  });
+}

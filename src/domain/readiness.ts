@@ -1,0 +1,42 @@
+/** Can we keep our promises now? Only with the database. */
+import { keepSetting, pingDatabase } from '../store/migrate.ts';
+import type { Db } from '../store/schema.ts';
+import type { Context } from './context.ts';
+import type { Seal } from './seal.ts';
+
+const pingTimeoutMs = 2_000;
+
+/** False when the database does not answer in time. */
+export async function isReady(ctx: Context): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), pingTimeoutMs);
+  });
+  const answered = pingDatabase(ctx.db).then(
+    () => true,
+    (error: unknown) => {
+      ctx.log.warn({ err: error }, 'the database does not answer');
+      return false;
+    },
+  );
+  const ready = await Promise.race([answered, timeout]);
+  clearTimeout(timer);
+  return ready;
+}
+
+const checkName = 'seal check';
+
+/** Throws when the database was sealed under another FLEETHOOK_SECRET: nothing in it could be read any more. */
+export async function requireSameSecret(db: Db, seal: Seal): Promise<void> {
+  const kept = await keepSetting(db, checkName, seal.close(checkName, checkName));
+  try {
+    seal.open(checkName, kept);
+  } catch (error) {
+    throw new Error(
+      'FLEETHOOK_SECRET (or the file "secret" in DATA_DIR) is not the one this database was made with',
+      {
+        cause: error,
+      },
+    );
+  }
+}

@@ -1,0 +1,414 @@
+/**
+ * The management routes, one line each: method, path, who may call, and the room that answers. openapi.yaml is
+ * the contract of these lines: requests are checked against it, and a test compares the two in both directions.
+ */
+import type { Request } from 'express';
+import { changeAction, createAction, deleteAction, getAction, listActions } from '../domain/action.ts';
+import { listChanges } from '../domain/audit.ts';
+import type { Caller, Scope } from '../domain/caller.ts';
+import { cancelCommand, getCommand, issueCommand, listCommands, listReceipts } from '../domain/command.ts';
+import type { Context } from '../domain/context.ts';
+import {
+  changeDevice,
+  createDevice,
+  createDevices,
+  deleteDevice,
+  getDevice,
+  getDeviceState,
+  listDevices,
+  rotateToken,
+} from '../domain/device.ts';
+import {
+  changeDeviceType,
+  createDeviceType,
+  deleteDeviceType,
+  getDeviceType,
+  listDeviceTypes,
+} from '../domain/device-type.ts';
+import { Fault } from '../domain/fault.ts';
+import { changeGroup, createGroup, deleteGroup, getGroup, listGroups } from '../domain/group.ts';
+import { changeKey, createKey, deleteKey, getKey, listKeys, revealKey, rotateKey } from '../domain/key.ts';
+import { createLink, deleteLink, getLink, listLinks } from '../domain/link.ts';
+import { changeProject, createProject, deleteProject, getProject, listProjects } from '../domain/project.ts';
+import { getTrigger, listTriggers } from '../domain/trigger.ts';
+import { changeUser, createUser, deleteUser, getUser, listUsers } from '../domain/user.ts';
+import { testAction } from './action-test.ts';
+
+export type Call = {
+  ctx: Context;
+  caller: Caller;
+  request: Request;
+  /** A part of the path, as text. */
+  text(name: string): string;
+  /** A part of the path that is a number; anything else is `not_found`, as no such thing can exist. */
+  number(name: string): number;
+  body: unknown;
+  query: unknown;
+};
+export type Answer = { status: number; body?: unknown; headers?: Record<string, string> };
+type Method = 'get' | 'post' | 'patch' | 'delete';
+export type Route = {
+  method: Method;
+  path: string;
+  /** The caller needs one of them. */
+  scopes: readonly Scope[];
+  handle: (call: Call) => Promise<Answer>;
+};
+
+const read: readonly Scope[] = ['read'];
+const manage: readonly Scope[] = ['manage'];
+const admin: readonly Scope[] = ['admin'];
+const command: readonly Scope[] = ['command'];
+
+type Room = (call: Call) => Promise<unknown>;
+const ok = (room: Room) => async (call: Call) => ({ status: 200, body: await room(call) });
+const created = (room: Room) => async (call: Call) => ({ status: 201, body: await room(call) });
+const gone = (room: Room) => async (call: Call) => {
+  await room(call);
+  return { status: 204 };
+};
+const route = (method: Method, path: string, scopes: readonly Scope[], handle: Route['handle']): Route => ({
+  method,
+  path: `/api/v1${path}`,
+  scopes,
+  handle,
+});
+
+export const routes: readonly Route[] = [
+  route(
+    'get',
+    '/whoami',
+    [],
+    ok(async ({ caller }) => viewCaller(caller)),
+  ),
+
+  route(
+    'post',
+    '/keys',
+    manage,
+    created(({ ctx, caller, body }) => createKey(ctx, caller, body)),
+  ),
+  route(
+    'get',
+    '/keys',
+    manage,
+    ok(({ ctx, caller, query }) => listKeys(ctx, caller, query)),
+  ),
+  route(
+    'get',
+    '/keys/:id',
+    manage,
+    ok(({ ctx, caller, text }) => getKey(ctx, caller, text('id'))),
+  ),
+  route(
+    'patch',
+    '/keys/:id',
+    manage,
+    ok(({ ctx, caller, text, body }) => changeKey(ctx, caller, text('id'), body)),
+  ),
+  route(
+    'delete',
+    '/keys/:id',
+    manage,
+    gone(({ ctx, caller, text }) => deleteKey(ctx, caller, text('id'))),
+  ),
+  route(
+    'get',
+    '/keys/:id/reveal',
+    manage,
+    ok(({ ctx, caller, text }) => revealKey(ctx, caller, text('id'))),
+  ),
+  route(
+    'post',
+    '/keys/:id/rotate',
+    manage,
+    ok(({ ctx, caller, text }) => rotateKey(ctx, caller, text('id'))),
+  ),
+
+  route(
+    'post',
+    '/users',
+    manage,
+    created(({ ctx, caller, body }) => createUser(ctx, caller, body)),
+  ),
+  route(
+    'get',
+    '/users',
+    manage,
+    ok(({ ctx, caller, query }) => listUsers(ctx, caller, query)),
+  ),
+  route(
+    'get',
+    '/users/:id',
+    manage,
+    ok(({ ctx, caller, text }) => getUser(ctx, caller, text('id'))),
+  ),
+  route(
+    'patch',
+    '/users/:id',
+    manage,
+    ok(({ ctx, caller, text, body }) => changeUser(ctx, caller, text('id'), body)),
+  ),
+  route(
+    'delete',
+    '/users/:id',
+    manage,
+    gone(({ ctx, caller, text }) => deleteUser(ctx, caller, text('id'))),
+  ),
+
+  route(
+    'get',
+    '/audit',
+    manage,
+    ok(({ ctx, caller, query }) => listChanges(ctx, caller, query)),
+  ),
+
+  route(
+    'post',
+    '/projects',
+    admin,
+    created(({ ctx, caller, body }) => createProject(ctx, caller, body)),
+  ),
+  route(
+    'get',
+    '/projects',
+    admin,
+    ok(({ ctx, query }) => listProjects(ctx, query)),
+  ),
+  route(
+    'get',
+    '/projects/:id',
+    admin,
+    ok(({ ctx, number }) => getProject(ctx, number('id'))),
+  ),
+  route(
+    'patch',
+    '/projects/:id',
+    admin,
+    ok(({ ctx, caller, number, body }) => changeProject(ctx, caller, number('id'), body)),
+  ),
+  route(
+    'delete',
+    '/projects/:id',
+    admin,
+    gone(({ ctx, caller, number }) => deleteProject(ctx, caller, number('id'))),
+  ),
+
+  route(
+    'post',
+    '/groups',
+    manage,
+    created(({ ctx, caller, body }) => createGroup(ctx, caller, body)),
+  ),
+  route(
+    'get',
+    '/groups',
+    read,
+    ok(({ ctx, caller, query }) => listGroups(ctx, caller, query)),
+  ),
+  route(
+    'get',
+    '/groups/:id',
+    read,
+    ok(({ ctx, caller, number }) => getGroup(ctx, caller, number('id'))),
+  ),
+  route(
+    'patch',
+    '/groups/:id',
+    manage,
+    ok(({ ctx, caller, number, body }) => changeGroup(ctx, caller, number('id'), body)),
+  ),
+  route(
+    'delete',
+    '/groups/:id',
+    manage,
+    gone(({ ctx, caller, number }) => deleteGroup(ctx, caller, number('id'))),
+  ),
+
+  route(
+    'post',
+    '/device-types',
+    manage,
+    created(({ ctx, caller, body }) => createDeviceType(ctx, caller, body)),
+  ),
+  route(
+    'get',
+    '/device-types',
+    read,
+    ok(({ ctx, caller, query }) => listDeviceTypes(ctx, caller, query)),
+  ),
+  route(
+    'get',
+    '/device-types/:id',
+    read,
+    ok(({ ctx, caller, text }) => getDeviceType(ctx, caller, text('id'))),
+  ),
+  route(
+    'patch',
+    '/device-types/:id',
+    manage,
+    ok(({ ctx, caller, text, body }) => changeDeviceType(ctx, caller, text('id'), body)),
+  ),
+  route(
+    'delete',
+    '/device-types/:id',
+    manage,
+    gone(({ ctx, caller, text }) => deleteDeviceType(ctx, caller, text('id'))),
+  ),
+
+  route(
+    'post',
+    '/devices',
+    manage,
+    created(({ ctx, caller, body }) =>
+      Array.isArray(body) ? createDevices(ctx, caller, body) : createDevice(ctx, caller, body),
+    ),
+  ),
+  route(
+    'get',
+    '/devices',
+    read,
+    ok(({ ctx, caller, query }) => listDevices(ctx, caller, query)),
+  ),
+  route(
+    'get',
+    '/devices/:id',
+    read,
+    ok(({ ctx, caller, number }) => getDevice(ctx, caller, number('id'))),
+  ),
+  route(
+    'patch',
+    '/devices/:id',
+    manage,
+    ok(({ ctx, caller, number, body }) => changeDevice(ctx, caller, number('id'), body)),
+  ),
+  route(
+    'delete',
+    '/devices/:id',
+    manage,
+    gone(({ ctx, caller, number }) => deleteDevice(ctx, caller, number('id'))),
+  ),
+  route(
+    'post',
+    '/devices/:id/rotate-token',
+    manage,
+    ok(({ ctx, caller, number }) => rotateToken(ctx, caller, number('id'))),
+  ),
+  route(
+    'get',
+    '/devices/:id/state',
+    read,
+    ok(({ ctx, caller, number }) => getDeviceState(ctx, caller, number('id'))),
+  ),
+
+  route(
+    'post',
+    '/actions',
+    manage,
+    created(({ ctx, caller, body }) => createAction(ctx, caller, body)),
+  ),
+  route(
+    'get',
+    '/actions',
+    read,
+    ok(({ ctx, caller, query }) => listActions(ctx, caller, query)),
+  ),
+  route(
+    'get',
+    '/actions/:event_id',
+    read,
+    ok(({ ctx, caller, text }) => getAction(ctx, caller, text('event_id'))),
+  ),
+  route(
+    'patch',
+    '/actions/:event_id',
+    manage,
+    ok(({ ctx, caller, text, body }) => changeAction(ctx, caller, text('event_id'), body)),
+  ),
+  route(
+    'delete',
+    '/actions/:event_id',
+    manage,
+    gone(({ ctx, caller, text }) => deleteAction(ctx, caller, text('event_id'))),
+  ),
+  route('post', '/actions/:event_id/test', ['manage', 'trigger'], testAction),
+
+  route(
+    'post',
+    '/links',
+    manage,
+    created(({ ctx, caller, body }) => createLink(ctx, caller, body)),
+  ),
+  route(
+    'get',
+    '/links',
+    manage,
+    ok(({ ctx, caller, query }) => listLinks(ctx, caller, query)),
+  ),
+  route(
+    'get',
+    '/links/:id',
+    manage,
+    ok(({ ctx, caller, text }) => getLink(ctx, caller, text('id'))),
+  ),
+  route(
+    'delete',
+    '/links/:id',
+    manage,
+    gone(({ ctx, caller, text }) => deleteLink(ctx, caller, text('id'))),
+  ),
+
+  route(
+    'get',
+    '/triggers',
+    ['read', 'trigger'],
+    ok(({ ctx, caller, query }) => listTriggers(ctx, caller, query)),
+  ),
+  route(
+    'get',
+    '/triggers/:id',
+    ['read', 'trigger'],
+    ok(({ ctx, caller, text }) => getTrigger(ctx, caller, text('id'))),
+  ),
+
+  route(
+    'post',
+    '/commands',
+    command,
+    created(({ ctx, caller, body }) => issueCommand(ctx, caller, body)),
+  ),
+  route(
+    'get',
+    '/commands',
+    read,
+    ok(({ ctx, caller, query }) => listCommands(ctx, caller, query)),
+  ),
+  route(
+    'get',
+    '/commands/:id',
+    read,
+    ok(({ ctx, caller, text }) => getCommand(ctx, caller, text('id'))),
+  ),
+  route(
+    'get',
+    '/commands/:id/receipts',
+    read,
+    ok(({ ctx, caller, text, query }) => listReceipts(ctx, caller, text('id'), query)),
+  ),
+  route(
+    'post',
+    '/commands/:id/cancel',
+    command,
+    ok(({ ctx, caller, text }) => cancelCommand(ctx, caller, text('id'))),
+  ),
+];
+
+function viewCaller({ kind, id, name, scopes, projectId }: Caller) {
+  return { type: kind, id, name, scopes: [...scopes], project_id: projectId };
+}
+
+/** A part of the path that must be a number. */
+export function numberOf(value: string | undefined): number {
+  if (value && /^[1-9]\d{0,15}$/.test(value)) return Number(value);
+  throw new Fault('not_found', 'there is no such thing');
+}

@@ -1,0 +1,90 @@
+/** The HTTP door: one Express app, its order of stages read from top to bottom. */
+import { createServer, type Server } from 'node:http';
+import { join } from 'node:path';
+import express, { type Express } from 'express';
+import helmet from 'helmet';
+import type { Config } from '../config.ts';
+import type { Context } from '../domain/context.ts';
+import { Fault } from '../domain/fault.ts';
+import { useApi } from './api.ts';
+import { type AddressOf, createAddressOf } from './auth.ts';
+import { useDocs } from './docs.ts';
+import { problemHandler } from './fault.ts';
+import { useHealth } from './health.ts';
+import { createLimit } from './limit.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import { useSession } from './session.ts';
+import { useTriggers } from './trigger.ts';
+
+/** Room for a GET payload at its limit, Base64 and URL-encoded, beside the usual headers. */
+const headerBytesMax = 32 * 1_024;
+const openApiPath = join(import.meta.dirname, '../../openapi.yaml');
+
+export type HttpDoor = { server: Server; app: Express; addressOf: AddressOf };
+
+export function openHttp(options: {
+  ctx: Context;
+  config: Config;
+  isDraining: () => boolean;
+  checkAnswers: boolean;
+}): HttpDoor {
+  const { ctx, config, isDraining, checkAnswers } = options;
+  const app = express();
+  app
+    .disable('x-powered-by')
+    .disable('etag')
+    .set('query parser', 'simple')
+    .set('trust proxy', config.trustProxy);
+  const addressOf = createAddressOf(app.get('trust proxy fn'));
+  const metrics = createMetrics(ctx);
+  const failedLimit = createLimit(config.limits.failedKeys);
+
+  observe(app, metrics, ctx);
+  app.use(protect(config));
+  useTriggers(app, { ctx, addressOf, triggerLimit: createLimit(config.limits.triggers), failedLimit });
+  useHealth(app, { ctx, metrics, isDraining });
+  useDocs(app, openApiPath);
+  app.get('/', (_request, response) => response.redirect('/docs'));
+  useSession(app, { ctx, addressOf, signInLimit: createLimit(config.limits.failedKeys) });
+  useApi(app, {
+    ctx,
+    addressOf,
+    apiLimit: createLimit(config.limits.api),
+    failedLimit,
+    openApiPath,
+    checkAnswers,
+  });
+  app.use(() => {
+    throw new Fault('not_found', 'there is no such route');
+  });
+  app.use(problemHandler(ctx.log));
+
+  return { server: createServer({ maxHeaderSize: headerBytesMax }, app), app, addressOf };
+}
+
+function observe(app: Express, metrics: Metrics, ctx: Context): void {
+  app.use((request, response, next) => {
+    const start = performance.now();
+    response.once('finish', () => {
+      const route = request.route ? String(request.route.path) : 'none';
+      const milliseconds = performance.now() - start;
+      metrics.observeRequest(request.method, route, response.statusCode, milliseconds / 1_000);
+      if (ctx.log.isLevelEnabled('debug')) {
+        ctx.log.debug(
+          { method: request.method, route, status: response.statusCode, milliseconds },
+          'request',
+        );
+      }
+    });
+    next();
+  });
+}
+
+/** Helmet's defaults, but for what would force HTTPS on a server that is reached by plain HTTP. */
+function protect(config: Config) {
+  const isHttps = config.publicUrl?.startsWith('https:') ?? false;
+  return helmet({
+    strictTransportSecurity: isHttps,
+    contentSecurityPolicy: { directives: isHttps ? {} : { upgradeInsecureRequests: null } },
+  });
+}

@@ -1,0 +1,40 @@
+/** Signing in and out: the cookie that the console works with. */
+import express, { type Express, type Response } from 'express';
+import type { Context } from '../domain/context.ts';
+import { signIn, signOut } from '../domain/user.ts';
+import { type AddressOf, cookieOf, sessionCookie } from './auth.ts';
+import type { Limit } from './limit.ts';
+
+const path = '/api/v1/session';
+const bodyBytesMax = 4_096;
+
+export function useSession(
+  app: Express,
+  { ctx, addressOf, signInLimit }: { ctx: Context; addressOf: AddressOf; signInLimit: Limit },
+): void {
+  const secure = () => ctx.publicUrl().startsWith('https:');
+  const setCookie = (response: Response, value: string, expires: Date) =>
+    response.cookie(sessionCookie, value, {
+      httpOnly: true,
+      sameSite: 'strict',
+      secure: secure(),
+      path: '/',
+      expires,
+    });
+
+  app.post(path, express.json({ limit: bodyBytesMax }), async (request, response) => {
+    // Counted before the password is looked at: who guesses must not learn from the attempts that are refused.
+    await signInLimit(addressOf(request) ?? '', request, response);
+    const { token, expires_at, user } = await signIn(ctx, request.body, addressOf(request));
+    const expires = new Date(expires_at);
+    setCookie(response, token, expires);
+    response.status(201).json({ user, expires_at: expires.toISOString() });
+  });
+
+  app.delete(path, async (request, response) => {
+    const token = cookieOf(request, sessionCookie);
+    if (token !== null) await signOut(ctx, token);
+    setCookie(response, '', new Date(0));
+    response.status(204).end();
+  });
+}

@@ -1,0 +1,216 @@
+/**
+ * The trigger routes (design §6.1): what third parties post, what people open in a browser, and the safe links.
+ * They answer in a form of their own: `{"message":"success"|"Error", ...}`, or a small page for a browser.
+ */
+import { createHash } from 'node:crypto';
+import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
+import { type Call, type CallOptions, callOfMembers, callOfPayload, readOptions } from '../domain/call.ts';
+import type { Context } from '../domain/context.ts';
+import { describeFault, Fault } from '../domain/fault.ts';
+import { authenticateKey } from '../domain/key.ts';
+import { fireLink, openLink, previewLink } from '../domain/link.ts';
+import {
+  type Fired,
+  fireTrigger,
+  recordSeen,
+  requireReadyAction,
+  type TriggerCaller,
+  type TriggerRequest,
+} from '../domain/trigger.ts';
+import type { Log } from '../log.ts';
+import { type AddressOf, bearerOf } from './auth.ts';
+import { queryOf, readBase64Payload, readMembers, readPayload, triggerBodyBytesMax } from './body.ts';
+import { faultOf, logFault, setRetryAfter, statusOf } from './fault.ts';
+import type { Limit } from './limit.ts';
+import { confirmPage, donePage, faultPage } from './page.ts';
+import { reasonNotToFire } from './preview.ts';
+import { signalOf } from './signal.ts';
+
+const path = '/public-api/integration/webhooks';
+const idempotencyKeyMax = 255;
+
+type Options = {
+  ctx: Context;
+  addressOf: AddressOf;
+  /** By key or link. */
+  triggerLimit: Limit;
+  /** By address, for keys and links that are not good. */
+  failedLimit: Limit;
+};
+
+export function useTriggers(app: Express, options: Options): void {
+  const { ctx } = options;
+  const readBody = express.raw({ type: () => true, limit: triggerBodyBytesMax });
+
+  app.post(path, readBody, async (request, response) => {
+    const query = queryOf(request.url);
+    const caller = await authenticate(options, request, response, query);
+    const body = bodyOf(request);
+    // A page that asked first posts the address it was opened at, with its payload.
+    const given = query.payload === undefined ? {} : readBase64Payload(query.payload);
+    const members = { ...given, ...readMembers(body, request.get('content-type')) };
+    const { call, options: how } = callOfMembers(members, query);
+    sendFired(request, response, await fireTrigger(ctx, caller, requestOf(request, call, how, 'post', body)));
+  });
+
+  app.post(`${path}/:event_id`, readBody, async (request, response) => {
+    const query = queryOf(request.url);
+    const caller = await authenticate(options, request, response, query);
+    const body = bodyOf(request);
+    const payload = readPayload(body, request.get('content-type'));
+    const { call, options: how } = callOfPayload(request.params.event_id, payload, query);
+    sendFired(request, response, await fireTrigger(ctx, caller, requestOf(request, call, how, 'post', body)));
+  });
+
+  app.get(path, async (request, response) => {
+    const query = queryOf(request.url);
+    const caller = await authenticate(options, request, response, query);
+    const members = query.payload === undefined ? {} : readBase64Payload(query.payload);
+    const { call, options: how } = callOfMembers(members, query);
+    const action = await requireReadyAction(ctx, caller, call.eventId);
+    if (!action.allowGet) {
+      response.setHeader('allow', 'POST');
+      throw new Fault('method_not_allowed', 'this action is fired by POST alone');
+    }
+    const reason = request.method === 'HEAD' ? 'HEAD' : reasonNotToFire(request.headers);
+    if (reason !== null) {
+      await recordSeen(ctx, caller, { call, source: 'get' }, reason);
+      response.status(204).end();
+      return;
+    }
+    if (action.confirm && !how.dryRun) {
+      const functions = action.steps.map((step) => step.function);
+      sendPage(response, 200, confirmPage({ event_id: action.eventId, name: action.name, functions }));
+      return;
+    }
+    const body = Buffer.alloc(0);
+    sendFired(request, response, await fireTrigger(ctx, caller, requestOf(request, call, how, 'get', body)));
+  });
+
+  app.all([path, `${path}/:event_id`], (request, response) => {
+    const allow = request.path.replace(/\/$/, '') === path ? 'GET, HEAD, POST' : 'POST';
+    response.setHeader('allow', allow);
+    throw new Fault('method_not_allowed', `this path takes ${allow}`);
+  });
+
+  app.get('/l/:token', async (request, response) => {
+    const link = await requireLink(options, request, response);
+    const preview = await previewLink(ctx, link);
+    if (wantsPage(request)) sendPage(response, 200, confirmPage(preview));
+    else response.set('cache-control', 'no-store').json({ message: 'POST here to fire', ...preview });
+  });
+
+  app.post('/l/:token', readBody, async (request, response) => {
+    const link = await requireLink(options, request, response);
+    await options.triggerLimit(`link ${link.id}`, request, response);
+    const how = readOptions(queryOf(request.url));
+    const from = { address: options.addressOf(request), userAgent: request.get('user-agent') ?? null };
+    const idempotency = idempotencyOf(request, Buffer.alloc(0));
+    const fired = await fireLink(ctx, link, from, { ...how, idempotency, signal: signalOf(request) });
+    sendFired(request, response, fired);
+  });
+
+  app.all('/l/:token', (_request, response) => {
+    response.setHeader('allow', 'GET, HEAD, POST');
+    throw new Fault('method_not_allowed', 'a link is opened by GET and fired by POST');
+  });
+
+  app.use(['/public-api', '/l'], () => {
+    throw new Fault('not_found', 'there is no such route');
+  });
+  app.use(['/public-api', '/l'], triggerFaultHandler(ctx.log));
+}
+
+/** The key's caller. An address that keeps trying bad keys is slowed down; a good key is never held up by that. */
+async function authenticate(
+  { ctx, addressOf, triggerLimit, failedLimit }: Options,
+  request: Request,
+  response: Response,
+  query: Readonly<Record<string, string>>,
+): Promise<TriggerCaller> {
+  const address = addressOf(request);
+  const secret = request.get('x-webhook-apikey') ?? bearerOf(request) ?? query.api_key ?? query.apiKey;
+  try {
+    if (!secret) throw new Fault('bad_key', 'no key was given: send it as the header x-webhook-apikey');
+    const key = await authenticateKey(ctx, secret, address);
+    await triggerLimit(`key ${key.id}`, request, response);
+    if (!key.scopes.has('trigger')) throw new Fault('not_allowed', 'this key may not fire triggers');
+    return {
+      projectId: key.projectId,
+      keyId: key.id,
+      linkId: null,
+      eventIds: key.eventIds,
+      address,
+      userAgent: request.get('user-agent') ?? null,
+    };
+  } catch (error) {
+    if (error instanceof Fault && error.code === 'bad_key')
+      await failedLimit(address ?? '', request, response);
+    throw error;
+  }
+}
+
+async function requireLink({ ctx, addressOf, failedLimit }: Options, request: Request, response: Response) {
+  try {
+    return await openLink(ctx, String(request.params.token));
+  } catch (error) {
+    if (error instanceof Fault && error.code === 'unknown_link') {
+      await failedLimit(addressOf(request) ?? '', request, response);
+    }
+    throw error;
+  }
+}
+
+/** The body as bytes; a request without one has none. */
+function bodyOf(request: Request): Buffer {
+  return Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+}
+
+function requestOf(
+  request: Request,
+  call: Call,
+  how: CallOptions,
+  source: 'post' | 'get',
+  body: Buffer,
+): TriggerRequest {
+  return { ...how, call, source, idempotency: idempotencyOf(request, body), signal: signalOf(request) };
+}
+
+/** The caller's name for this call, and a hash of what makes it this call: the address without the key, and the body. */
+function idempotencyOf(request: Request, body: Buffer): TriggerRequest['idempotency'] {
+  const key = request.get('idempotency-key')?.trim();
+  if (!key) return null;
+  if (key.length > idempotencyKeyMax) {
+    throw new Fault('bad_request', `Idempotency-Key is longer than ${idempotencyKeyMax}`);
+  }
+  const { api_key, apiKey, ...query } = queryOf(request.url);
+  const address = `${request.path} ${JSON.stringify(Object.entries(query).sort())}\n`;
+  return { key, callHash: createHash('sha256').update(address).update(body).digest('hex') };
+}
+
+function sendFired(request: Request, response: Response, { answer, replayed }: Fired): void {
+  if (replayed) response.setHeader('idempotent-replay', 'true');
+  if (wantsPage(request)) sendPage(response, 200, donePage(answer));
+  else response.set('cache-control', 'no-store').json(answer);
+}
+
+function sendPage(response: Response, status: number, html: string): void {
+  response.status(status).set('cache-control', 'no-store').type('html').send(html);
+}
+
+/** Browsers ask for HTML by name; scripts that take anything get JSON. */
+function wantsPage(request: Request): boolean {
+  return (request.headers.accept ?? '').includes('text/html');
+}
+
+function triggerFaultHandler(log: Log): ErrorRequestHandler {
+  return (error, request, response, next) => {
+    const fault = faultOf(error);
+    logFault(log, fault, `${request.method} ${request.route?.path ?? ''}`);
+    if (response.headersSent) return next(error);
+    const { code, detail } = describeFault(fault);
+    setRetryAfter(response, fault);
+    if (wantsPage(request)) return sendPage(response, statusOf(fault), faultPage(code, detail));
+    response.status(statusOf(fault)).json({ message: 'Error', error: { code, detail } });
+  };
+}

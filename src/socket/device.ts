@@ -1,0 +1,99 @@
+/** A device over Socket.IO: authenticates by its token, is caught up, gives receipts (design §6.2). */
+import type { IncomingMessage } from 'node:http';
+import type { Namespace, Socket } from 'socket.io';
+import { authenticateDevice, closeConnection, openConnection } from '../domain/connection.ts';
+import type { Context } from '../domain/context.ts';
+import { describeFault, Fault } from '../domain/fault.ts';
+import type { ConnectedDevice, Connection, Door } from '../domain/presence.ts';
+import { takeReceipts } from '../domain/receipt.ts';
+import { createFlood, type Flood } from './flood.ts';
+import type { DeviceToServer, Refusal, ServerToDevice, StoredAnswer } from './protocol.ts';
+
+type SocketData = { device: ConnectedDevice };
+export type DeviceNamespace = Namespace<DeviceToServer, ServerToDevice, Record<string, never>, SocketData>;
+type DeviceSocket = Socket<DeviceToServer, ServerToDevice, Record<string, never>, SocketData>;
+
+export function useDevices(
+  ctx: Context,
+  namespace: DeviceNamespace,
+  addressOf: (request: IncomingMessage) => string | null,
+): void {
+  const door: Door = {
+    name: 'socket',
+    deliver(connections, outgoing) {
+      // One broadcast to the sockets' own rooms: Socket.IO encodes the packet once for all of them.
+      const sockets = namespace.to(connections.map((connection) => (connection.handle as DeviceSocket).id));
+      if (outgoing.event === 'state') sockets.emit('state', outgoing.message);
+      else sockets.emit('command', outgoing.message);
+    },
+    disconnect: (connection) => (connection.handle as DeviceSocket).disconnect(true),
+  };
+
+  namespace.use((socket, next) => {
+    authenticateDevice(ctx, socket.handshake.auth.token).then(
+      (device) => {
+        socket.data.device = device;
+        next();
+      },
+      (error: unknown) => next(refusalOf(ctx, error)),
+    );
+  });
+
+  namespace.on('connection', (socket) => {
+    let connection: Connection | null = null;
+    let isGone = false;
+    socket.on('disconnect', () => {
+      isGone = true;
+      if (connection) closeConnection(ctx, connection);
+    });
+    listen(ctx, socket);
+    const { device } = socket.data;
+    openConnection(ctx, { door, handle: socket, address: addressOf(socket.request), device }).then(
+      (opened) => {
+        connection = opened;
+        if (isGone) closeConnection(ctx, opened);
+      },
+      (error: unknown) => {
+        // Without its state a device must not believe that it is up to date: it comes back and asks again.
+        ctx.log.error({ err: error, device: device.id }, 'a device could not be caught up');
+        socket.disconnect(true);
+      },
+    );
+  });
+}
+
+type Ack = (answer: { ok: true } | StoredAnswer | Refusal) => void;
+
+function listen(ctx: Context, socket: DeviceSocket): void {
+  const flood = createFlood();
+  const answer = (ack: unknown, work: () => Promise<void>) => {
+    const reply: Ack = typeof ack === 'function' ? (ack as Ack) : () => undefined;
+    withinFlood(flood, work).then(
+      () => reply({ ok: true }),
+      (error: unknown) => reply(refusal(ctx, error)),
+    );
+  };
+  socket.on('receipt', (receipts, ack) => answer(ack, () => takeReceipts(ctx, socket.data.device, receipts)));
+  socket.on('event', (_event, ack) => answer(ack, notReady));
+  socket.on('message', (_message, ack) => answer(ack, notReady));
+  socket.on('bulk', (_label, _bytes, ack) => answer(ack, notReady));
+}
+
+async function withinFlood(flood: Flood, work: () => Promise<void>): Promise<void> {
+  if (!flood.take()) throw new Fault('too_many', 'the device sends too fast', { retryAfter: 1 });
+  await work();
+}
+
+async function notReady(): Promise<never> {
+  throw new Fault('not_ready', 'events are not taken yet');
+}
+
+function refusal(ctx: Context, error: unknown): Refusal {
+  if (!(error instanceof Fault)) ctx.log.error({ err: error }, 'a message of a device failed');
+  return { ok: false, error: describeFault(error) };
+}
+
+function refusalOf(ctx: Context, error: unknown): Error {
+  const { error: data } = refusal(ctx, error);
+  return Object.assign(new Error(data.detail), { data });
+}
