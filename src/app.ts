@@ -46,17 +46,16 @@ export type AppOptions = {
   checkAnswers?: boolean;
 };
 
-/** Starts a server. Rejects when the database can't be reached or the port is taken. */
-export async function startApp(options: AppOptions): Promise<App> {
-  const { config, now = Date.now, checkAnswers = false } = options;
+/** What rooms need, without any door: for the server, and for the command line beside it. */
+export async function openContext(options: AppOptions): Promise<{ ctx: Context } & AsyncDisposable> {
+  const { config, now = Date.now } = options;
   const log = options.log ?? createLog(config.logLevel);
-  const onError = (error: unknown) => log.error({ err: error }, 'work in the background failed');
-  await using started = new AsyncDisposableStack();
+  await using opened = new AsyncDisposableStack();
 
   const db = openDatabase(config.databaseUrl);
-  started.defer(() => db.destroy());
+  opened.defer(() => db.destroy());
   await reachDatabase(db, (error, attempt) =>
-    log.warn({ err: error, attempt }, 'the database is not there yet'),
+    log.warn({ reason: reasonOf(error), attempt }, 'the database is not there yet: trying again'),
   );
   const applied = await migrateDatabase(db, config.databaseUrl);
   if (applied.length > 0) log.info({ migrations: applied }, 'the schema was brought up to date');
@@ -64,22 +63,32 @@ export async function startApp(options: AppOptions): Promise<App> {
   const seal = createSeal(config.secret ?? ownSecret(config.dataDir, log));
   await requireSameSecret(db, seal);
 
-  let url = config.publicUrl ?? '';
   const base: BaseContext = {
     db,
     presence: createPresence(),
     standing: createStanding(),
-    feed: createFeed(onError),
+    feed: createFeed((error) => log.error({ err: error }, 'a listener of the feed failed')),
     cache: createCache(now),
     sightings: createSightings(),
     seal,
     adminKeyHash: config.adminKey === null ? null : hashToken(config.adminKey),
     log,
-    publicUrl: () => url,
+    publicUrl: () => config.publicUrl ?? `http://localhost:${config.port}`,
     now,
   };
   const ctx: Context = { ...base, issues: createIssues(base), receipts: createReceipts(base) };
   await loadStanding(ctx);
+  const parts = opened.move();
+  return { ctx, [Symbol.asyncDispose]: () => parts.disposeAsync() };
+}
+
+/** Starts a server. Rejects when the database can't be reached or the port is taken. */
+export async function startApp(options: AppOptions): Promise<App> {
+  const { config, checkAnswers = false } = options;
+  await using started = new AsyncDisposableStack();
+  const { ctx } = started.use(await openContext(options));
+  const { log, db } = ctx;
+  const onError = (error: unknown) => log.error({ err: error }, 'work in the background failed');
   await announceFirstKey(ctx, config);
 
   let isDraining = false;
@@ -102,12 +111,9 @@ export async function startApp(options: AppOptions): Promise<App> {
     server.listen(config.port, config.host, resolve);
   });
   const { port } = server.address() as AddressInfo;
-  const localUrl = `http://localhost:${port}`;
-  url ||= localUrl;
-  log.info(
-    { url: localUrl, database: config.databaseUrl.split(':', 1)[0], pid: process.pid },
-    'Fleethook is up',
-  );
+  const url = `http://localhost:${port}`;
+  if (config.publicUrl === null) ctx.publicUrl = () => url;
+  log.info({ url, database: config.databaseUrl.split(':', 1)[0], pid: process.pid }, 'Fleethook is up');
 
   const parts = started.move();
   let closing: Promise<void> | undefined;
@@ -124,8 +130,14 @@ export async function startApp(options: AppOptions): Promise<App> {
     await ctx.sightings.flush(db).catch(onError);
     await parts.disposeAsync();
     log.info('Fleethook is down');
+    log.flush();
   }
-  return { url: localUrl, ctx, close: () => (closing ??= close()) };
+  return { url, ctx, close: () => (closing ??= close()) };
+}
+
+/** The reason in a line; the stack of a refused connection tells nobody anything. */
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message || String((error as { code?: unknown }).code) : String(error);
 }
 
 /** The secret that seals what must be read again: made on first start, kept beside the database. */

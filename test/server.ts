@@ -21,7 +21,10 @@ export function onEveryDatabase(title: string, define: (start: typeof startServe
   suite(`${title} on SQLite`, () => define((options) => startServer(options)));
   suite(`${title} on MariaDB`, { skip: mysqlUrl ? false : 'there is no MariaDB' }, () =>
     define(async (options) =>
-      startServer({ ...options, env: { DATABASE_URL: await createDatabase(mysqlUrl ?? ''), ...options?.env } }),
+      startServer({
+        ...options,
+        env: { DATABASE_URL: await createDatabase(mysqlUrl ?? ''), ...options?.env },
+      }),
     ),
   );
 }
@@ -52,7 +55,13 @@ export type Call = {
 
 /** One HTTP request; JSON unless `raw` says otherwise. */
 export async function request(url: string, call: Call = {}): Promise<Answer> {
-  const { key = adminKey, headers = {}, body, raw, method = body === undefined && raw === undefined ? 'GET' : 'POST' } = call;
+  const {
+    key = adminKey,
+    headers = {},
+    body,
+    raw,
+    method = body === undefined && raw === undefined ? 'GET' : 'POST',
+  } = call;
   const sent = raw ?? (body === undefined ? undefined : JSON.stringify(body));
   const response = await fetch(url, {
     method,
@@ -130,7 +139,12 @@ export type TestDevice = Awaited<ReturnType<typeof connectTestDevice>>;
 
 /** A bare device: keeps what it is told, says only what the test says. Resolves after its first state. */
 export async function connectTestDevice(url: string, token: string) {
-  const socket = io(`${url}/devices`, { auth: { token }, transports: ['websocket'], reconnection: false, forceNew: true });
+  const socket = io(`${url}/devices`, {
+    auth: { token },
+    transports: ['websocket'],
+    reconnection: false,
+    forceNew: true,
+  });
   const states: StateMessage[] = [];
   const commands: CommandMessage[] = [];
   let state = emptyState;

@@ -87,7 +87,10 @@ export async function fireTrigger(
         ? await fireNow(ctx, caller, request, action, once)
         : { answer: first as TriggerAnswer, replayed: true };
     if (request.waitMs > 0)
-      fired.answer = { ...fired.answer, coverage: await waitForTrigger(ctx, caller, fired.answer, request) };
+      fired.answer = {
+        ...fired.answer,
+        coverage: await waitForTrigger(ctx, caller.projectId, fired.answer.trigger_id ?? '', request),
+      };
     return fired;
   } catch (error) {
     if (error instanceof Fault) await recordRefusal(ctx, caller, request, error);
@@ -189,19 +192,19 @@ async function dryRun(ctx: Context, action: ReadyAction, call: Call): Promise<Tr
   return { message: 'success', trigger_id: null, event_id: action.eventId, dry_run: true, commands };
 }
 
-async function waitForTrigger(
+/** Waits for the devices of a trigger; see `waitForCoverage`. */
+export async function waitForTrigger(
   ctx: Context,
-  caller: TriggerCaller,
-  answer: TriggerAnswer,
-  request: TriggerRequest,
+  projectId: number,
+  triggerId: string,
+  options: { waitMs: number; quorum: number; signal: AbortSignal },
 ): Promise<Coverage> {
-  const triggerId = answer.trigger_id ?? '';
-  const ids = new Set(answer.commands.flatMap((command) => command.id ?? []));
+  const ids = new Set((await listTriggerCommands(ctx.db, projectId, triggerId)).map((row) => row.id));
   const read = async () => {
-    const rows = await listTriggerCommands(ctx.db, caller.projectId, triggerId);
+    const rows = await listTriggerCommands(ctx.db, projectId, triggerId);
     return [...(await coverageOfCommands(ctx, rows)).values()];
   };
-  return waitForCoverage(ctx, read, ids, request);
+  return waitForCoverage(ctx, read, ids, options);
 }
 
 function triggerRow(

@@ -66,17 +66,20 @@ type Ack = (answer: { ok: true } | StoredAnswer | Refusal) => void;
 
 function listen(ctx: Context, socket: DeviceSocket): void {
   const flood = createFlood();
-  const answer = (ack: unknown, work: () => Promise<void>) => {
-    const reply: Ack = typeof ack === 'function' ? (ack as Ack) : () => undefined;
-    withinFlood(flood, work).then(
-      () => reply({ ok: true }),
-      (error: unknown) => reply(refusal(ctx, error)),
-    );
-  };
-  socket.on('receipt', (receipts, ack) => answer(ack, () => takeReceipts(ctx, socket.data.device, receipts)));
-  socket.on('event', (_event, ack) => answer(ack, notReady));
-  socket.on('message', (_message, ack) => answer(ack, notReady));
-  socket.on('bulk', (_label, _bytes, ack) => answer(ack, notReady));
+  /** Does the work and tells the acknowledgement, which is the last thing sent if it was asked for at all. */
+  const hear = (event: keyof DeviceToServer, work: (said: readonly unknown[]) => Promise<void>) =>
+    socket.on(event, (...said: unknown[]) => {
+      const last = said.at(-1);
+      const reply: Ack = typeof last === 'function' ? (last as Ack) : () => undefined;
+      withinFlood(flood, () => work(said)).then(
+        () => reply({ ok: true }),
+        (error: unknown) => reply(refusal(ctx, error)),
+      );
+    });
+  hear('receipt', ([receipts]) => takeReceipts(ctx, socket.data.device, receipts));
+  hear('event', notReady);
+  hear('message', notReady);
+  hear('bulk', notReady);
 }
 
 async function withinFlood(flood: Flood, work: () => Promise<void>): Promise<void> {

@@ -1,0 +1,379 @@
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { type Route, routes } from '../src/http/routes.ts';
+import { asGuest, bodyOf, listAll, makeKey, makeTenant, oneServer, type Tenant } from './management.ts';
+import { type Answer, type Call, onEveryDatabase, request, type TestDevice } from './server.ts';
+
+/** Stands in everything that is B's and that A must not see. */
+const marker = 'bee-secret';
+const scopes = ['trigger', 'read', 'manage', 'command'];
+const step = (target: unknown, message = 'hello') => ({
+  function: 'enable_emergency',
+  params: { message },
+  target,
+});
+
+type Case = { body?: unknown; status: number; code?: string; query?: string };
+const missing = (body?: unknown): Case => ({ body, status: 404, code: 'not_found' });
+const admins = (body?: unknown): Case => ({ body, status: 403, code: 'not_allowed' });
+/** A's own list, or what A makes for itself. */
+const own = (status: number, body?: unknown): Case => ({ body, status });
+
+/** What A gets when it calls a route with B's ids. A route that is not here makes its test fail. */
+const cases: Record<string, (b: Things) => Case> = {
+  'get /whoami': () => own(200),
+  'post /keys': () => own(201, { name: 'taken by B too', scopes: ['read'] }),
+  'get /keys': () => own(200),
+  'get /keys/:id': () => missing(),
+  'patch /keys/:id': () => missing({ name: 'mine', scopes: ['read'] }),
+  'delete /keys/:id': () => missing(),
+  'get /keys/:id/reveal': () => missing(),
+  'post /keys/:id/rotate': () => missing(),
+  'post /users': () =>
+    own(201, { email: 'ann@a.example', name: 'Ann', role: 'viewer', password: 'long enough it is' }),
+  'get /users': () => own(200),
+  'get /users/:id': () => missing(),
+  'patch /users/:id': () => missing({ role: 'viewer', password: 'another long password' }),
+  'delete /users/:id': () => missing(),
+  'get /audit': () => own(200),
+  'post /projects': () => admins({ name: 'Mine' }),
+  'get /projects': () => admins(),
+  'get /projects/:id': () => admins(),
+  'patch /projects/:id': () => admins({ name: 'Mine' }),
+  'delete /projects/:id': () => admins(),
+  'post /groups': (b) => ({ body: { name: 'x', parent_id: b.groups }, status: 422, code: 'unknown_target' }),
+  'get /groups': (b) => ({ ...own(200), query: `?parent_id=${b.groups}` }),
+  'get /groups/:id': () => missing(),
+  'patch /groups/:id': () => missing({ name: 'mine' }),
+  'delete /groups/:id': () => missing(),
+  'post /device-types': () => own(201, { id: 'screen', name: 'Screen' }),
+  'get /device-types': () => own(200),
+  'get /device-types/:id': () => missing(),
+  'patch /device-types/:id': () => missing({ name: 'mine' }),
+  'delete /device-types/:id': () => missing(),
+  'post /devices': (b) => ({ body: { name: 'x', group_id: b.groups }, status: 422, code: 'unknown_target' }),
+  'get /devices': (b) => ({ ...own(200), query: `?group_id=${b.groups}` }),
+  'get /devices/:id': () => missing(),
+  'patch /devices/:id': () => missing({ name: 'mine', tags: ['mine'] }),
+  'delete /devices/:id': () => missing(),
+  'post /devices/:id/rotate-token': () => missing(),
+  'get /devices/:id/state': () => missing(),
+  'post /actions': (b) => ({
+    body: { event_id: 'x', steps: [step({ devices: [b.devices] })] },
+    status: 422,
+    code: 'unknown_target',
+  }),
+  'get /actions': () => own(200),
+  'get /actions/:event_id': () => missing(),
+  'patch /actions/:event_id': () => missing({ name: 'mine' }),
+  'delete /actions/:event_id': () => missing(),
+  'post /actions/:event_id/test': () => ({ body: {}, status: 404, code: 'unknown_event' }),
+  'post /links': (b) => ({ body: { event_id: b.actions }, status: 404, code: 'unknown_event' }),
+  'get /links': () => own(200),
+  'get /links/:id': () => missing(),
+  'delete /links/:id': () => missing(),
+  'get /triggers': (b) => ({ ...own(200), query: `?event_id=${b.actions}` }),
+  'get /triggers/:id': () => missing(),
+  'post /commands': (b) => ({
+    body: step({ groups: [b.groups] }),
+    status: 422,
+    code: 'unknown_target',
+  }),
+  'get /commands': () => own(200),
+  'get /commands/:id': () => missing(),
+  'get /commands/:id/receipts': () => missing(),
+  'post /commands/:id/cancel': () => missing(),
+};
+
+const nameOf = (route: Route) => `${route.method} ${route.path.replace('/api/v1', '')}`;
+
+/** An id of each of a project's nouns, by the name its route has, and its connected device. */
+type Things = Awaited<ReturnType<typeof makeThings>>;
+
+async function makeThings(tenant: Tenant, connect: (token: string) => Promise<TestDevice>, event: string) {
+  const { make, api, keyId, projectId } = tenant;
+  const group = await make('/groups', { name: marker });
+  const type = await make('/device-types', { name: marker });
+  const metadata = { note: marker };
+  const device = await make('/devices', {
+    name: marker,
+    group_id: group.id,
+    type: type.id,
+    tags: ['lobby'],
+    metadata,
+  });
+  const connected = await connect(device.token);
+  const steps = [step({ groups: [group.id] }, marker)];
+  await make('/actions', { event_id: event, name: marker, steps });
+  const link = await make('/links', { event_id: event, payload: { note: marker } });
+  const email = `${marker}@${event}.example`;
+  const user = await make('/users', { email, name: marker, role: 'owner', password: 'a password of B' });
+  const fired = bodyOf(await api(`/actions/${event}/test`, { body: { note: marker } }), 200);
+  await connected.applyAll();
+  return {
+    keys: keyId,
+    users: user.id,
+    projects: projectId,
+    groups: group.id,
+    'device-types': type.id,
+    devices: device.id,
+    actions: event,
+    links: link.id,
+    triggers: fired.trigger_id,
+    commands: fired.commands[0].id,
+    token: device.token as string,
+    connected,
+  };
+}
+
+onEveryDatabase('tenants', (start) => {
+  const server = oneServer(start);
+  let a: Tenant;
+  let b: Tenant;
+  let ofA: Things;
+  let ofB: Things;
+
+  before(async () => {
+    const connect = (token: string) => server().device(token);
+    a = await makeTenant(server(), 'A', scopes);
+    b = await makeTenant(server(), 'B', scopes);
+    ofA = await makeThings(a, connect, 'a-event');
+    ofB = await makeThings(b, connect, 'b-event');
+  });
+
+  /** Every answer is looked at: no failure of ours, no glimpse of our inside. */
+  async function ask(route: Route, things: Things, call: Call & { query?: string } = {}): Promise<Answer> {
+    const noun = route.path.split('/')[3] as keyof Things;
+    const path = route.path.replace(/:(id|event_id)/, String(things[noun])) + (call.query ?? '');
+    return sound(await request(server().url + path, { method: route.method.toUpperCase(), ...call }));
+  }
+
+  function sound(answer: Answer): Answer {
+    const text = JSON.stringify(answer.body);
+    assert.ok(answer.status < 500, `${answer.status} ${text}`);
+    assert.doesNotMatch(text, /\bat [^"]*\.[tj]s:\d+|node_modules|node:internal/);
+    return answer;
+  }
+
+  /** Everything of B as B sees it, but for when it was last used. */
+  async function everythingOfB() {
+    const lists = 'keys users audit groups device-types devices actions links triggers commands'.split(' ');
+    const ones = [
+      `/devices/${ofB.devices}/state`,
+      `/commands/${ofB.commands}`,
+      `/commands/${ofB.commands}/receipts`,
+    ];
+    const shown = await Promise.all([
+      ...lists.map((list) => listAll(b.api, `/${list}`)),
+      ...ones.map(async (path) => bodyOf(await b.api(path), 200)),
+    ]);
+    return JSON.parse(
+      JSON.stringify(shown, (name, value) => (/^last_(used|seen)_at$/.test(name) ? undefined : value)),
+    );
+  }
+
+  for (const route of routes) {
+    const name = nameOf(route);
+
+    test(`${name} with ids of another project`, async () => {
+      const make = cases[name];
+      assert.ok(make, `there is no case for ${name}: add one to this file`);
+      const earlier = await everythingOfB();
+      const given = make(ofB);
+      const answer = await ask(route, ofB, { key: a.key, ...given });
+      assert.equal(answer.status, given.status, JSON.stringify(answer.body));
+      if (given.code) assert.equal(answer.body.code, given.code);
+      if (given.code || given.query) assert.ok(!JSON.stringify(answer.body).includes(marker));
+      assert.deepEqual(await everythingOfB(), earlier);
+      assert.ok(ofB.connected.socket.connected);
+    });
+
+    test(`${name} as a guest, and with a key for nothing of it`, async () => {
+      const { body } = cases[name]?.(ofB) ?? {};
+      for (const call of [{ key: null }, { key: 'fhk_wrong' }, { key: ofB.token }]) {
+        const answer = await ask(route, ofB, { ...call, body });
+        assert.deepEqual([answer.status, answer.body.code], [401, 'bad_key']);
+      }
+      const { key } = await makeKey(server(), { scopes: ['publish'] }, b.projectId);
+      const answer = await ask(route, ofB, { key, body });
+      assert.deepEqual(
+        [answer.status, answer.body.code],
+        name === 'get /whoami' ? [200, undefined] : [403, 'not_allowed'],
+      );
+    });
+
+    test(`${name} of another project by x-project-id`, async () => {
+      const { body } = cases[name]?.(ofB) ?? {};
+      const headers = { 'x-project-id': String(b.projectId) };
+      const answer = await ask(route, ofB, { key: a.key, headers, body });
+      assert.deepEqual([answer.status, answer.body.code], [403, 'not_allowed']);
+    });
+
+    if (route.method === 'get' || !cases[name]?.({} as Things).body) continue;
+    test(`${name} with a broken body`, async () => {
+      const json = { 'content-type': 'application/json' };
+      const deep = `{"name":${'['.repeat(64)}${']'.repeat(64)}}`;
+      const broken: [string | Uint8Array, Record<string, string>, number][] = [
+        ['{"name":', json, 400],
+        ['"text"', json, 400],
+        ['null', json, 400],
+        [deep, json, 400],
+        ['<name/>', { 'content-type': 'application/xml' }, 415],
+        ['{}', { 'content-type': 'text/plain' }, 415],
+        ['{"no such member":1}', json, 400],
+        [`{"name":"${'x'.repeat(8 * 1_024 * 1_024)}"}`, json, 413],
+      ];
+      const key = route.scopes.includes('admin') ? undefined : b.key;
+      for (const [raw, headers, status] of broken) {
+        // What is tried out with a call of any shape takes any member.
+        if (name === 'post /actions/:event_id/test' && status === 400 && raw.length < 30) continue;
+        const answer = await ask(route, ofB, { raw, headers, ...(key && { key }) });
+        assert.equal(answer.status, status, `${raw.slice(0, 30)} ${JSON.stringify(answer.body)}`);
+      }
+    });
+  }
+
+  test('A can put nothing of its own where B is', async () => {
+    const target = { status: 422, code: 'unknown_target' };
+    const steps = [step({ all: true }), step({ groups: [ofA.groups, ofB.groups] })];
+    const wrong: [string, string, unknown][] = [
+      ['PATCH', `/groups/${ofA.groups}`, { parent_id: ofB.groups }],
+      ['PATCH', `/devices/${ofA.devices}`, { group_id: ofB.groups }],
+      ['PATCH', `/devices/${ofA.devices}`, { type: ofB['device-types'] }],
+      ['POST', '/devices', [{ name: 'one' }, { name: 'two', group_id: ofB.groups }]],
+      ['POST', '/devices', { name: 'three', type: ofB['device-types'] }],
+      ['POST', '/actions', { event_id: 'wrong', steps }],
+      ['PATCH', `/actions/${ofA.actions}`, { steps }],
+      ['PATCH', `/actions/${ofA.actions}`, { steps: [step({ devices: [ofB.devices] })] }],
+      ['POST', '/commands', step({ devices: [ofB.devices] })],
+    ];
+    const heard = ofB.connected.states.length;
+    for (const [method, path, body] of wrong) {
+      const answer = await a.api(path, { method, body });
+      assert.deepEqual({ status: answer.status, code: answer.body.code }, target, `${method} ${path}`);
+    }
+    assert.equal(ofB.connected.states.length, heard);
+    assert.equal((await listAll(a.api, '/devices?q=one')).length, 0);
+  });
+
+  test('filters and cursors of A find nothing of B', async () => {
+    const [last] = await listAll(b.api, '/commands');
+    const cursor = Buffer.from(`${last.id}~`).toString('base64url');
+    const paths = [
+      `/commands?cursor=${cursor}`,
+      `/triggers?cursor=${cursor}`,
+      `/audit?subject_id=${ofB.keys}`,
+      '/devices?tag=lobby&online=true',
+      `/devices?q=${marker}`,
+      `/groups?name=${marker}`,
+    ];
+    for (const path of paths) {
+      const ids = (await listAll(a.api, path)).map((item) => item.id);
+      const foreign = Object.values(ofB).filter((id) => typeof id !== 'object' && ids.includes(id));
+      assert.deepEqual(foreign, [], path);
+    }
+  });
+
+  test('the same event_id, id, tag and name in both projects stay apart', async () => {
+    const event_id = 'shared';
+    for (const tenant of [a, b]) {
+      await tenant.make('/device-types', { id: event_id, name: `of ${tenant.projectId}` });
+      const steps = [step({ tags: ['lobby'] }, `of ${tenant.projectId}`), step({ all: true })];
+      await tenant.make('/actions', { event_id, steps });
+    }
+    const heard = ofB.connected.states.length;
+    const fired = bodyOf(await server().trigger({ event_id }, { key: a.key }), 200);
+    assert.deepEqual(
+      fired.commands.map(({ targeted, online }: Record<string, number>) => [targeted, online]),
+      [
+        [1, 1],
+        [1, 1],
+      ],
+    );
+    assert.equal(bodyOf(await a.api(`/device-types/${event_id}`), 200).name, `of ${a.projectId}`);
+    assert.equal(bodyOf(await a.api(`/device-types/${event_id}`, { method: 'DELETE' }), 204), '');
+    assert.equal(bodyOf(await b.api(`/device-types/${event_id}`), 200).name, `of ${b.projectId}`);
+    await ofA.connected.applyAll();
+    assert.equal(ofB.connected.states.length, heard);
+    const state = bodyOf(await b.api(`/devices/${ofB.devices}/state`), 200);
+    assert.equal(state.emergency.message, marker);
+  });
+
+  test("A's key fires nothing of B", async () => {
+    const heard = ofB.connected.states.length;
+    const answer = sound(await server().trigger({ event_id: ofB.actions }, { key: a.key }));
+    assert.deepEqual([answer.status, answer.body.error.code], [404, 'unknown_event']);
+    assert.equal(ofB.connected.states.length, heard);
+    assert.ok(!(await listAll(b.api, '/triggers')).some((trigger) => trigger.status === 'refused'));
+  });
+
+  test("B's device gives no receipt for A's command", async () => {
+    const fired = bodyOf(await server().trigger({ event_id: ofA.actions }, { key: a.key }), 200);
+    const { id } = fired.commands[0];
+    const answer = await ofB.connected.receipt({ id, status: 'applied' });
+    assert.ok(!answer.ok && answer.error.code === 'unknown_command');
+    assert.equal(bodyOf(await a.api(`/commands/${id}/receipts`), 200).items.length, 0);
+    assert.equal(bodyOf(await a.api(`/commands/${id}`), 200).coverage.applied, 0);
+  });
+
+  test('a wrong method is 405 and says which are right', async () => {
+    for (const [path, known] of Map.groupBy(routes, (route) => route.path)) {
+      const right = known.map((route) => route.method);
+      for (const method of ['get', 'post', 'put', 'patch', 'delete'] as const) {
+        if (right.includes(method as Route['method'])) continue;
+        const answer = await ask({ ...(known[0] as Route), path, method: method as 'get' }, ofB, {});
+        assert.deepEqual([answer.status, answer.body.code], [405, 'method_not_allowed'], `${method} ${path}`);
+        const allow = answer.headers.get('allow')?.toLowerCase().split(', ') ?? [];
+        assert.deepEqual(allow.filter((each) => each !== 'head').sort(), right.toSorted());
+      }
+    }
+  });
+
+  test('a path that is none is 404', async () => {
+    const paths = ['/api/v1/nothing', '/api/v1', '/api/v2/keys', '/nothing', '/api/v1/keys/a/b/c'];
+    for (const path of paths) {
+      for (const call of [{}, { body: {} }, { key: a.key }]) {
+        const answer = sound(await asGuest(server(), path, call));
+        assert.deepEqual([answer.status, answer.body.code], [404, 'not_found'], path);
+      }
+    }
+  });
+
+  test('ids that cannot be are 404 or 400, never worse', async () => {
+    const ids = [
+      ...['0', '-1', '1.5', '1e3', '0x1', '9'.repeat(16), '9'.repeat(40), '%00', '%2e%2e', 'a%2Fb', '%ff'],
+      ...['constructor', '__proto__', '%F0%9F%98%80', "1'--", '%25', 'x'.repeat(2_000)],
+    ];
+    for (const route of routes.filter(({ path, method }) => /:/.test(path) && method === 'get')) {
+      for (const id of ids) {
+        const answer = sound(await request(server().url + route.path.replace(/:\w+/, id), {}));
+        assert.ok([400, 404].includes(answer.status), `${route.path} ${id} ${answer.status}`);
+      }
+    }
+  });
+
+  test('members named like inherited ones do no harm', async () => {
+    const poison = '"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"toString":1';
+    const json = { 'content-type': 'application/json' };
+    const calls: [string, string][] = [
+      ['/api/v1/devices', `{"name":"p1",${poison}}`],
+      ['/api/v1/devices', `{"name":"p2","metadata":{${poison}}}`],
+      ['/api/v1/keys', `{"name":"p3","scopes":["read"],${poison}}`],
+      ['/api/v1/actions', `{"event_id":"p4","steps":[{"function":"constructor","target":{"all":true}}]}`],
+      [
+        '/api/v1/actions',
+        `{"event_id":"__proto__","steps":[{"function":"pause_loop","target":{"all":true}}]}`,
+      ],
+      ['/api/v1/links', `{"event_id":"constructor","payload":{${poison}}}`],
+      ['/api/v1/device-types', `{"id":"constructor","name":"p5","message_types":[{"id":"a",${poison}}]}`],
+      ['/public-api/integration/webhooks', `{"event_id":"constructor",${poison}}`],
+      ['/public-api/integration/webhooks/__proto__', `{${poison}}`],
+      ['/public-api/integration/webhooks', `{"event_id":"${ofA.actions}","sensor_data":{${poison}}}`],
+      ['/public-api/integration/webhooks', `{"event_id":"${ofA.actions}","sensor_data":"{__proto__:{p:1}}"}`],
+    ];
+    for (const [path, raw] of calls) {
+      sound(await request(server().url + path, { key: a.key, raw, headers: json }));
+      assert.equal(({} as Record<string, unknown>).polluted, undefined, path);
+    }
+  });
+});
