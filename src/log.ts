@@ -20,8 +20,6 @@ export function createLog(level: LogLevel, write?: (line: string) => void): Log 
       censor: '***',
     },
   };
-  // Buffered: a system call for every line would cost more than the line.
-  return write
-    ? pino(options, { write })
-    : pino(options, pino.destination({ sync: false, minLength: 4_096 }));
+  // Not synchronous: lines that come while one write is under way go out together with the next.
+  return write ? pino(options, { write }) : pino(options, pino.destination({ sync: false }));
 }

@@ -19,7 +19,7 @@ const importTable = `
 | main.ts   | cli.ts, app.ts, config.ts, log.ts |
 | cli.ts    | app.ts, config.ts, log.ts, domain, store, client, fleet |
 | app.ts    | config.ts, log.ts, loop.ts, batch.ts, http, socket, mqtt, outbound, cluster, domain, store |
-| config.ts | |
+| config.ts | log.ts |
 | log.ts    | |
 | loop.ts   | log.ts |
 | batch.ts  | |

@@ -32,23 +32,23 @@ export async function dumpSchema(name: SchemaName, mysqlUrl: string): Promise<st
 }
 
 async function dumpSqlite(db: Kysely<Tables>): Promise<string> {
-  const { rows } = await sql<Column & { primary: number; fallback: string | null }>`
-    select t.name as "table", c.name, c.type, c."notnull" = 0 as nullable, null as collation
-    from sqlite_master t join pragma_table_info(t.name) c where t.type = 'table'`.execute(db);
+  const { rows } = await sql<Column>`
+    select t.name as "table", c.name, lower(c.type) as type, c."notnull" = 0 as nullable, null as collation
+    from sqlite_master t join pragma_table_info(t.name) c where t.type = 'table'
+    order by t.name, c.cid`.execute(db);
   const indexes = await sql<Index & { column: string; origin: string }>`
     select t.name as "table", i.name, i."unique", i.origin, c.name as "column"
     from sqlite_master t join pragma_index_list(t.name) i join pragma_index_info(i.name) c
     where t.type = 'table' order by t.name, i.name, c.seqno`.execute(db);
-  // Names that SQLite makes up by itself count the indexes of a table: what they are for says more.
-  const named = indexes.rows.map((row) => ({ ...row, name: row.origin === 'c' ? row.name : row.origin }));
-  return format('SQLite', rows, gather(named));
+  return format('SQLite', rows, gather(indexes.rows));
 }
 
 async function dumpMysql(db: Kysely<Tables>): Promise<string> {
   const { rows } = await sql<Column>`
     select table_name as \`table\`, column_name as name, column_type as type,
       is_nullable = 'YES' as nullable, collation_name as collation
-    from information_schema.columns where table_schema = database()`.execute(db);
+    from information_schema.columns where table_schema = database()
+    order by table_name, ordinal_position`.execute(db);
   const indexes = await sql<Index & { column: string }>`
     select table_name as \`table\`, index_name as name, non_unique = 0 as \`unique\`, column_name as \`column\`
     from information_schema.statistics where table_schema = database()
@@ -59,18 +59,12 @@ async function dumpMysql(db: Kysely<Tables>): Promise<string> {
 }
 
 /** One entry an index from one row a column; rows of an index follow each other. */
-function gather(rows: readonly (Omit<Index, 'columns'> & { column: string; origin?: string })[]): Index[] {
+function gather(rows: readonly (Omit<Index, 'columns'> & { column: string })[]): Index[] {
   const indexes: Index[] = [];
-  const made = new Map<string, Index>();
-  for (const { table, name, unique, column } of rows) {
-    const key = `${table} ${name}`;
-    const known = made.get(key);
-    if (known) known.columns.push(column);
-    else {
-      const index = { table, name, unique: Boolean(unique), columns: [column] };
-      made.set(key, index);
-      indexes.push(index);
-    }
+  for (const { column, ...of } of rows) {
+    const last = indexes.at(-1);
+    if (last?.table === of.table && last.name === of.name) last.columns.push(column);
+    else indexes.push({ ...of, columns: [column] });
   }
   return indexes;
 }
@@ -80,17 +74,11 @@ function format(title: string, columns: readonly Column[], indexes: readonly Ind
   const columnsOf = Map.groupBy(columns.filter(ours), (column) => column.table);
   const indexesOf = Map.groupBy(indexes.filter(ours), (index) => index.table);
   const tables = [...columnsOf.keys()].sort().map((table) => {
-    const lines = [
-      ...sorted(columnsOf.get(table), columnLine),
-      ...sorted(indexesOf.get(table), indexLine),
-    ].map((line) => `  ${line}`);
+    const indexLines = (indexesOf.get(table) ?? []).map(indexLine).sort();
+    const lines = [...(columnsOf.get(table) ?? []).map(columnLine), ...indexLines].map((line) => `  ${line}`);
     return `create table ${table} (\n${lines.join(',\n')}\n);\n`;
   });
   return [`-- ${title}, after all migrations. Written by "npm run schema".\n`, ...tables].join('\n');
-}
-
-function sorted<T>(entries: readonly T[] = [], line: (entry: T) => string): string[] {
-  return entries.map(line).sort();
 }
 
 function columnLine({ name, type, nullable, collation }: Column): string {
@@ -99,8 +87,10 @@ function columnLine({ name, type, nullable, collation }: Column): string {
     .join(' ');
 }
 
+/** SQLite makes up names for the indexes of constraints, and counts in them: they are left out. */
 function indexLine({ name, unique, columns }: Index): string {
-  return `${unique ? 'unique ' : ''}index ${name} (${columns.join(', ')})`;
+  const shown = name.startsWith('sqlite_') ? [] : [name];
+  return [...(unique ? ['unique'] : []), 'index', ...shown, `(${columns.join(', ')})`].join(' ');
 }
 
 if (import.meta.main) {

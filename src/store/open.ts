@@ -7,7 +7,7 @@ import { isTransient } from './dialect.ts';
 import type { Db, Tables } from './schema.ts';
 
 /** How long SQLite waits for another process's write before it says "busy". It blocks the event loop, so it is short. */
-const sqliteBusyTimeoutMs = 1_000;
+const sqliteBusyTimeoutMs = 200;
 const sqliteStatementsMax = 500;
 const mysqlConnectionsMax = 10;
 const mysqlConnectTimeoutMs = 5_000;
@@ -80,8 +80,8 @@ function openMysql(url: string): Kysely<Tables> {
   });
 }
 
-const transactionTriesMax = 5;
-const transactionRetryMs = 20;
+const transactionTriesMax = 6;
+const transactionRetryMs = 50;
 
 /**
  * Runs `work` in one transaction and retries it when another transaction stood in the way, so `work` must have
