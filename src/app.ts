@@ -90,6 +90,8 @@ export async function startApp(options: AppOptions): Promise<App> {
   const { log, db } = ctx;
   const onError = (error: unknown) => log.error({ err: error }, 'work in the background failed');
   await announceFirstKey(ctx, config);
+  if (config.unused.length > 0)
+    log.warn({ settings: config.unused }, 'this version does not use these settings');
 
   let isDraining = false;
   const { server, addressOf } = openHttp({ ctx, config, isDraining: () => isDraining, checkAnswers });

@@ -16,10 +16,14 @@ export type Config = {
   trustProxy: boolean | number | string[];
   logLevel: LogLevel;
   retainDays: number;
+  /** Settings that were given and that this version has no use for yet. */
+  unused: string[];
   /** Per minute; 0 turns one off. */
   limits: { triggers: number; failedKeys: number; api: number };
 };
 
+/** Known to the contract, and without effect until what they set is built. */
+const settingsToCome = ['REDIS_URL', 'MQTT_PORT', 'WEBHOOK_ALLOW_NETWORKS'];
 const portDefault = 8080;
 const portMax = 65_535;
 const adminKeyMin = 24;
@@ -80,6 +84,7 @@ export function readConfig(env: Environment): { config: Config } | { problems: s
     trustProxy: readTrustProxy(text('TRUST_PROXY'), problems),
     logLevel: logLevel ?? 'info',
     retainDays: whole('RETAIN_DAYS', retainDaysDefault, retainDaysMax),
+    unused: settingsToCome.filter((name) => text(name) !== null),
     limits: {
       triggers: whole('RATE_LIMIT_TRIGGERS', triggersPerMinute, limitMax),
       failedKeys: whole('RATE_LIMIT_FAILED_KEYS', failedKeysPerMinute, limitMax),

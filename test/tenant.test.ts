@@ -228,7 +228,7 @@ onEveryDatabase('tenants', (start) => {
       const key = route.scopes.includes('admin') ? undefined : b.key;
       for (const [raw, headers, status] of broken) {
         // What is tried out with a call of any shape takes any member.
-        if (name === 'post /actions/:event_id/test' && status === 400 && raw.length < 30) continue;
+        if (name === 'post /actions/:event_id/test' && raw === '{"no such member":1}') continue;
         const answer = await ask(route, ofB, { raw, headers, ...(key && { key }) });
         assert.equal(answer.status, status, `${raw.slice(0, 30)} ${JSON.stringify(answer.body)}`);
       }
