@@ -23,6 +23,11 @@ export function bodyOf(answer: Answer, status: number) {
   throw new Error(`${status} was expected, not ${answer.status} ${JSON.stringify(answer.body)}`);
 }
 
+/** The status with the code of the problem or of the refused trigger, undefined where it is none. */
+export function codeOf({ status, body }: Answer): [number, string | undefined] {
+  return [status, body?.code ?? body?.error?.code];
+}
+
 export type Tenant = {
   projectId: number;
   keyId: string;

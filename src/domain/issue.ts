@@ -115,7 +115,7 @@ async function admit(ctx: BaseContext, tx: Db, job: IssueJob): Promise<Settled> 
     }
   }
   if (linkId !== undefined && !(await takeLinkUse(tx, linkId, ctx.now()))) {
-    return { answer: new Fault('link_ended', 'this link has ended or is used up'), commands: [] };
+    return { answer: linkEnded(), commands: [] };
   }
   if (idempotency) {
     await insertAnswer(tx, {
@@ -128,6 +128,11 @@ async function admit(ctx: BaseContext, tx: Db, job: IssueJob): Promise<Settled> 
     });
   }
   return { answer: { replay: undefined }, commands };
+}
+
+/** A link that can't fire any more. */
+export function linkEnded(): Fault {
+  return new Fault('link_ended', 'this link has ended or is used up');
 }
 
 /** The first answer to the same call, a `Fault` when the key was used for another call, undefined for a new key. */

@@ -18,8 +18,15 @@ import type { Context } from './context.ts';
 import { Fault } from './fault.ts';
 import { newId } from './id.ts';
 import { instant, instantSchema, pageSchema, parseInput } from './input.ts';
+import { linkEnded } from './issue.ts';
 import { hashToken, isWellFormed, makeToken } from './token.ts';
-import { type Fired, fireTrigger, requireReadyAction, type TriggerRequest } from './trigger.ts';
+import {
+  type Fired,
+  fireTrigger,
+  previewAction,
+  requireReadyAction,
+  type TriggerRequest,
+} from './trigger.ts';
 
 const payloadCharactersMax = 8_192;
 const usesMax = 1_000_000;
@@ -101,24 +108,24 @@ async function requireLink(db: Db, caller: Caller, id: string): Promise<Row<'lin
   return row;
 }
 
-/** The link behind a token that was opened; throws `unknown_link`, or `link_ended` for one that can't fire any more. */
+/** The link behind a token; throws `unknown_link`. */
 export async function openLink(ctx: Context, token: string): Promise<Row<'links'>> {
   const row = isWellFormed(token, 'fhl') ? await findLinkByHash(ctx.db, hashToken(token)) : undefined;
   if (!row) throw new Fault('unknown_link', 'there is no such link');
-  const isOver = row.expires_at !== null && row.expires_at <= ctx.now();
-  if (isOver || (row.max_uses !== null && row.uses >= row.max_uses)) {
-    throw new Fault('link_ended', 'this link has ended or is used up');
-  }
   return row;
 }
 
-/** What opening the link would do, for the page that asks first. */
+/** What the link would do, for the page that asks first. Throws `link_ended` for one that can't fire any more. */
 export async function previewLink(ctx: Context, row: Row<'links'>) {
-  const action = await requireReadyAction(ctx, { projectId: row.project_id, eventIds: null }, row.event_id);
-  return { event_id: row.event_id, name: action.name, functions: action.steps.map((step) => step.function) };
+  const isOver = row.expires_at !== null && row.expires_at <= ctx.now();
+  if (isOver || (row.max_uses !== null && row.uses >= row.max_uses)) throw linkEnded();
+  return previewAction(
+    ctx,
+    await requireReadyAction(ctx, { projectId: row.project_id, eventIds: null }, row.event_id),
+  );
 }
 
-/** Fires the link's action with the link's payload. */
+/** Fires the link's action with the link's payload; the transaction that issues it decides whether the link is still good. */
 export async function fireLink(
   ctx: Context,
   row: Row<'links'>,

@@ -163,6 +163,18 @@ async function fireNow(
   return { answer, replayed: false };
 }
 
+/** What firing the action would reach, for a page that asks first. */
+export async function previewAction(ctx: Context, action: ReadyAction) {
+  const commands = await Promise.all(
+    action.steps.map(async (step) => ({
+      function: step.function,
+      targeted: await countOf(ctx, action.projectId, step.target),
+      online: ctx.presence.countOnline(action.projectId, step.target),
+    })),
+  );
+  return { event_id: action.eventId, name: action.name, commands };
+}
+
 /** What templates can reach. */
 function templateScope(call: Call, triggerId: string, now: number) {
   return {

@@ -27,7 +27,7 @@ export async function runDemo({ config, signal, say }: DemoOptions): Promise<voi
     for (const { token } of fleet.devices)
       devices.push(connectDevice({ url: app.url, token, onState, onCommand }));
     await allOnline(app, fleet.devices.length, signal);
-    for (const line of introduction(app.url, fleet)) say(line);
+    for (const line of introduction(app.url, fleet, config)) say(line);
     const unsubscribe = app.ctx.feed.subscribe(createReporter(app.ctx, caller, say, signal));
     if (!signal.aborted) await once(signal, 'abort');
     unsubscribe();
@@ -82,7 +82,7 @@ async function allOnline(app: App, count: number, signal: AbortSignal): Promise<
   });
 }
 
-function introduction(url: string, { key, link, devices }: DemoFleet): string[] {
+function introduction(url: string, { key, link, devices }: DemoFleet, config: Config): string[] {
   const hook = `${url}/public-api/integration/webhooks`;
   const payload = Buffer.from(JSON.stringify({ event_id: 'toast', message: 'Lunch is ready' })).toString(
     'base64',
@@ -108,7 +108,11 @@ function introduction(url: string, { key, link, devices }: DemoFleet): string[] 
     `  curl -X POST '${url}${link}'`,
     '',
     `All events: ${demoEvents.join(', ')}.`,
-    `The contract is at ${url}/docs. Ctrl-C ends the demo.`,
+    `The contract is at ${url}/docs; the key for all of it is ${adminKeyPlace(config)}. Ctrl-C ends the demo.`,
     '',
   ];
+}
+
+function adminKeyPlace(config: Config): string {
+  return config.adminKey === null ? `in ${join(config.dataDir, 'admin-key')}` : 'your FLEETHOOK_ADMIN_KEY';
 }

@@ -27,6 +27,7 @@ window.ui = SwaggerUIBundle({
   docExpansion: 'list',
   defaultModelsExpandDepth: 0,
   displayRequestDuration: true,
+  showExtensions: true,
   tryItOutEnabled: true,
   persistAuthorization: false,
   queryConfigEnabled: false,

@@ -46,26 +46,26 @@ export function donePage(answer: {
   commands: readonly Count[];
   dry_run?: boolean | undefined;
 }): string {
-  const lines = answer.commands.map(
-    ({ function: name, targeted, online }) =>
-      `<p>${escapeHtml(readable(name))}: ${targeted} ${targeted === 1 ? 'device' : 'devices'}, ${online} online now</p>`,
-  );
   const title = answer.dry_run ? 'Nothing sent: this was a dry run' : 'Sent';
   return page(
     title,
-    `<h1>${title}</h1><p><small>${escapeHtml(answer.event_id)}</small></p>${lines.join('')}`,
+    `<h1>${title}</h1><p><small>${escapeHtml(answer.event_id)}</small></p>${lines(answer.commands)}`,
   );
 }
 
-/** Asks before it fires: the button posts to the address of this page. */
-export function confirmPage(action: {
-  event_id: string;
-  name: string;
-  functions: readonly string[];
-}): string {
-  const what = action.functions.map((name) => `<p>${escapeHtml(readable(name))}</p>`).join('');
+/** Says what would happen; the button posts to the address of this page. */
+export function confirmPage(action: { name: string; commands: readonly Count[] }): string {
   const form = '<form method="post"><button type="submit">Do it</button></form>';
-  return page(action.name, `<h1>${escapeHtml(action.name)}</h1>${what}${form}`);
+  return page(action.name, `<h1>${escapeHtml(action.name)}</h1>${lines(action.commands)}${form}`);
+}
+
+function lines(commands: readonly Count[]): string {
+  return commands
+    .map(({ function: name, targeted, online }) => {
+      const devices = targeted === 1 ? 'device' : 'devices';
+      return `<p>${escapeHtml(readable(name))}: ${targeted} ${devices}, ${online} online now</p>`;
+    })
+    .join('');
 }
 
 export function faultPage(code: string, detail: string): string {

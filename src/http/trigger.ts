@@ -12,6 +12,7 @@ import { fireLink, openLink, previewLink } from '../domain/link.ts';
 import {
   type Fired,
   fireTrigger,
+  previewAction,
   recordSeen,
   requireReadyAction,
   type TriggerCaller,
@@ -79,8 +80,7 @@ export function useTriggers(app: Express, options: Options): void {
       return;
     }
     if (action.confirm && !how.dryRun) {
-      const functions = action.steps.map((step) => step.function);
-      sendPage(response, 200, confirmPage({ event_id: action.eventId, name: action.name, functions }));
+      sendPage(response, 200, confirmPage(await previewAction(ctx, action)));
       return;
     }
     const body = Buffer.alloc(0);

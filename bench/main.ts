@@ -1,0 +1,204 @@
+/**
+ * `npm run bench`: Fleethook beside its peers and its ceilings, in one run, as one table. The servers take turns,
+ * round after round, and a ratio is always one of figures of the same round: machines differ, and so do minutes.
+ */
+import { closeSync, fsyncSync, mkdirSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { fleetServers, measureFleet } from './fleet.ts';
+import type { Hot } from './measure.ts';
+import { cores, type Profile, pinThisProcess, prepareFleet } from './servers.ts';
+import { formatTable, type Row, type Section } from './table.ts';
+import { measureTriggers, triggerServers } from './triggers.ts';
+
+const usage = `node bench/main.ts [--only triggers|fanout|connect] [--quick] [--profile <folder>]
+
+  --only     triggers: triggers per second; fanout: commands and receipts; connect: connecting, and memory
+  --quick    one short round with 1,000 devices: to see that it runs, not to quote from
+  --profile  also writes CPU profiles of Fleethook in the last round, and lists the functions that took the most
+`;
+
+type Part = 'triggers' | 'fanout' | 'connect';
+const parts: readonly Part[] = ['triggers', 'fanout', 'connect'];
+
+const full = { rounds: 3, seconds: 4, warmUpSeconds: 3, fewDevices: 1_000, manyDevices: 5_000 };
+const quick = { rounds: 1, seconds: 2, warmUpSeconds: 1, fewDevices: 200, manyDevices: 1_000 };
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(args: string[]): Promise<number> {
+  const options = readOptions(args);
+  if (options === null) {
+    process.stderr.write(usage);
+    return 2;
+  }
+  const { only, size } = options;
+  const isWanted = (part: Part) => only === null || only === part;
+  const start = performance.now();
+  const say = (line: string) =>
+    process.stderr.write(`[${((performance.now() - start) / 1_000).toFixed(0).padStart(3)} s] ${line}\n`);
+
+  const profiles: { phase: string; path: string; hot: Hot[] }[] = [];
+  const profile = options.profile === null ? null : profileInto(options.profile, profiles);
+  const sections: Section[] = [];
+  const checks: string[] = [];
+
+  pinThisProcess();
+  say(`${size.manyDevices} devices are enrolled`);
+  using fleet = await prepareFleet(size.manyDevices);
+  const shared = { fleet, rounds: size.rounds, profile, say };
+  if (isWanted('triggers')) {
+    const { seconds, warmUpSeconds } = size;
+    const measured = await measureTriggers({ ...shared, seconds, warmUpSeconds });
+    sections.push({ ...triggerSection, rounds: measured.rounds });
+    checks.push(...measured.checks);
+  }
+  if (isWanted('fanout')) {
+    const devices = size.fewDevices;
+    const measured = await measureFleet({
+      ...shared,
+      devices,
+      parts: { connect: false, fanout: true, receipts: false },
+    });
+    sections.push(fleetSection(devices, [fanoutRow], measured.rounds));
+    checks.push(...measured.checks);
+  }
+  if (isWanted('fanout') || isWanted('connect')) {
+    const devices = size.manyDevices;
+    const [connect, fanout] = [isWanted('connect'), isWanted('fanout')];
+    const measured = await measureFleet({ ...shared, devices, parts: { connect, fanout, receipts: fanout } });
+    const rows = [...(fanout ? [fanoutRow, receiptRow] : []), ...(connect ? connectRows : [])];
+    sections.push(fleetSection(devices, rows, measured.rounds));
+    checks.push(...measured.checks);
+  }
+
+  const text = [machineLine(), formatTable(sections), ...notes, ...checks, ...profiles.map(formatProfile)];
+  process.stdout.write(`\n${text.join('\n')}\n`);
+  return 0;
+}
+
+function readOptions(args: string[]) {
+  try {
+    const { values } = parseArgs({
+      args,
+      options: {
+        only: { type: 'string' },
+        quick: { type: 'boolean', default: false },
+        profile: { type: 'string' },
+      },
+    });
+    const only = parts.find((part) => part === values.only) ?? null;
+    if (values.only !== undefined && only === null) return null;
+    return { only, size: values.quick ? quick : full, profile: values.profile ?? null };
+  } catch {
+    return null;
+  }
+}
+
+// ---------------------------------------------------------------------------------------------- what is measured
+
+const triggerSection: Omit<Section, 'rounds'> = {
+  title: 'Triggers',
+  ceiling: triggerServers[0],
+  plain: triggerServers[1],
+  peer: triggerServers[2],
+  names: {},
+  rows: [
+    { label: 'triggers per second', figure: 'perSecond', digits: 0, ratios: true },
+    { label: 'server CPU a trigger, µs', figure: 'cpu', digits: 1, ratios: true },
+    { label: 'server core busy, %', figure: 'busy', digits: 0, ratios: false },
+    { label: 'latency p50, ms', figure: 'p50', digits: 0, ratios: false },
+    { label: 'latency p99, ms', figure: 'p99', digits: 0, ratios: false },
+  ],
+};
+
+const fanoutRow: Row = {
+  label: 'server CPU a command delivered, µs',
+  figure: 'fanout',
+  digits: 1,
+  ratios: true,
+};
+const receiptRow: Row = { label: 'server CPU a receipt, µs', figure: 'receipt', digits: 1, ratios: true };
+const connectRows: Row[] = [
+  { label: 'all connected, s', figure: 'seconds', digits: 2, ratios: true },
+  { label: 'server CPU a connection, µs', figure: 'connectCpu', digits: 0, ratios: true },
+  { label: 'resident memory a device, KiB', figure: 'resident', digits: 1, ratios: true },
+  { label: 'heap and buffers a device, KiB', figure: 'heap', digits: 1, ratios: true },
+];
+
+function fleetSection(devices: number, rows: Row[], rounds: Section['rounds']): Section {
+  const [ceiling, peer] = fleetServers;
+  return {
+    title: `${devices.toLocaleString('en')} devices`,
+    ceiling,
+    plain: null,
+    peer,
+    names: {},
+    rows,
+    rounds,
+  };
+}
+
+const notes = [
+  'Medians over the rounds; in brackets the ratio to the first column, in the same round; the last columns are',
+  'Fleethook against the first and the third, with the lowest and the highest of a round.',
+  'Triggers    64 connections of autocannon. node:http, Express and Express+ parse the JSON and answer the same, and',
+  '            keep nothing; Express+ is Express with helmet, express-rate-limit and express.json. Fleethook checks the',
+  '            key, fills a template, and answers when trigger and command are on disk. A server whose core is not',
+  '            busy was waiting: for the load, or for the disk.',
+  'Command     one show_toast for all devices at a time, until each has it. raw ws sends one string to each,',
+  '            Socket.IO emits to its namespace; neither stores it.',
+  'Receipt     every device acknowledges the command: raw ws parses and answers, Socket.IO answers the',
+  '            acknowledgement, Fleethook stores it first.',
+  'Connected   200 at a time. raw ws opens, Socket.IO joins a namespace past an empty middleware, Fleethook checks the',
+  '            token and sends the state. CPU counts until 1.5 s later. Memory is what a device adds, without garbage.',
+];
+
+// ---------------------------------------------------------------------------------------------- the machine
+
+function machineLine(): string {
+  const model = cpus()[0]?.model.trim() ?? 'unknown CPU';
+  const pinned = cores
+    ? `server on core ${cores.server}, load on core ${cores.load}`
+    : 'server and load NOT pinned: taskset or a second core is missing';
+  return (
+    `${availableParallelism()} cores (${model}), ${process.platform}, Node ${process.version}; ${pinned}; ` +
+    `SQLite ${process.versions.sqlite}, WAL, synchronous FULL, in ${tmpdir()} (fsync ${fsyncMs().toFixed(2)} ms)`
+  );
+}
+
+const fsyncs = 100;
+const pageBytes = 4_096;
+
+/** What a commit waits for at least. */
+function fsyncMs(): number {
+  const path = join(tmpdir(), `fleethook-bench-${process.pid}`);
+  const file = openSync(path, 'w');
+  const start = performance.now();
+  for (let page = 0; page < fsyncs; page += 1) {
+    writeSync(file, Buffer.alloc(pageBytes), 0, pageBytes, page * pageBytes);
+    fsyncSync(file);
+  }
+  const milliseconds = (performance.now() - start) / fsyncs;
+  closeSync(file);
+  unlinkSync(path);
+  return milliseconds;
+}
+
+// ---------------------------------------------------------------------------------------------- profiles
+
+function profileInto(folder: string, profiles: { phase: string; path: string; hot: Hot[] }[]) {
+  mkdirSync(folder, { recursive: true });
+  return (phase: string): Profile => {
+    const path = join(folder, `${phase.replaceAll(' ', '-')}.cpuprofile`);
+    return { path, take: (hot) => profiles.push({ phase, path, hot }) };
+  };
+}
+
+function formatProfile({ phase, path, hot }: { phase: string; path: string; hot: Hot[] }): string {
+  const lines = hot.map(
+    ({ name, place, share }) => `${(100 * share).toFixed(1).padStart(6)} %  ${name}  ${place}`,
+  );
+  return [`\nFleethook's CPU, ${phase} (${path}):`, ...lines].join('\n');
+}

@@ -1,0 +1,67 @@
+/** What every server that is measured tells about itself. */
+import { writeFileSync } from 'node:fs';
+import { type Profiler, Session } from 'node:inspector/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const gcRounds = 4;
+const gcPauseMs = 100;
+const profileEveryMicroseconds = 200;
+
+/** A function and its share of the samples, without what it calls. */
+export type Hot = { name: string; place: string; share: number };
+
+const session = new Session();
+
+export const measures = {
+  /** Microseconds of CPU, user and system, that this process has used so far, all its threads together. */
+  cpu(): number {
+    const { user, system } = process.cpuUsage();
+    return user + system;
+  },
+  /** Bytes, after the garbage is gone. */
+  async memory(): Promise<{ resident: number; heap: number }> {
+    for (let round = 0; round < gcRounds; round += 1) {
+      globalThis.gc?.();
+      await sleep(gcPauseMs);
+    }
+    const { rss, heapUsed, external } = process.memoryUsage();
+    return { resident: rss, heap: heapUsed + external };
+  },
+  async startProfile(): Promise<void> {
+    session.connect();
+    await session.post('Profiler.enable');
+    await session.post('Profiler.setSamplingInterval', { interval: profileEveryMicroseconds });
+    await session.post('Profiler.start');
+  },
+  /** Writes the profile, which browsers and editors open, and answers the functions that took the most. */
+  async stopProfile(path: string): Promise<Hot[]> {
+    const { profile } = await session.post('Profiler.stop');
+    session.disconnect();
+    writeFileSync(path, JSON.stringify(profile));
+    return hottest(profile);
+  },
+};
+
+const hotMax = 25;
+
+function hottest({ nodes, samples = [], timeDeltas = [] }: Profiler.Profile): Hot[] {
+  const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
+  const times = new Map<string, { name: string; place: string; microseconds: number }>();
+  let busy = 0;
+  for (const [index, id] of samples.entries()) {
+    const { functionName, url, lineNumber } = frames.get(id) ?? { functionName: '', url: '', lineNumber: -1 };
+    if (functionName === '(idle)') continue;
+    const spent = timeDeltas[index] ?? 0;
+    const place =
+      url === '' ? '' : `${url.replace(/^.*?\/(?=node_modules\/|src\/|bench\/)/, '')}:${lineNumber + 1}`;
+    const key = `${functionName} ${place}`;
+    const known = times.get(key) ?? { name: functionName || '(anonymous)', place, microseconds: 0 };
+    known.microseconds += spent;
+    times.set(key, known);
+    busy += spent;
+  }
+  return [...times.values()]
+    .sort((one, other) => other.microseconds - one.microseconds)
+    .slice(0, hotMax)
+    .map(({ name, place, microseconds }) => ({ name, place, share: microseconds / busy }));
+}

@@ -1,0 +1,93 @@
+/** The table: medians over the rounds, and ratios of figures of the same round. */
+import type { Round, ServerName } from './servers.ts';
+
+export type Row = { label: string; figure: string; digits: number; ratios: boolean };
+
+/** A part of the table whose rows were measured on the same servers: the ceiling, what lies between, Fleethook. */
+export type Section = {
+  title: string;
+  ceiling: ServerName;
+  plain: ServerName | null;
+  peer: ServerName;
+  names: Partial<Record<ServerName, string>>;
+  rows: Row[];
+  rounds: readonly Round[];
+};
+
+const none = '';
+
+export function formatTable(sections: readonly Section[]): string {
+  const lines = sections.flatMap((section) => [
+    null,
+    headOf(section),
+    null,
+    ...section.rows.map((row) => cellsOf(section, row)),
+  ]);
+  const cells = lines.filter((line) => line !== null);
+  const widths = (cells[0] ?? []).map((_, column) =>
+    Math.max(...cells.map((line) => line[column]?.length ?? 0)),
+  );
+  const rule = widths.map((width) => '─'.repeat(width)).join('──');
+  return [...lines, null]
+    .map((line) =>
+      line === null ? rule : line.map((cell, column) => pad(cell, widths[column] ?? 0, column)).join('  '),
+    )
+    .map((line) => line.trimEnd())
+    .join('\n');
+}
+
+function pad(cell: string, width: number, column: number): string {
+  return column === 0 ? cell.padEnd(width) : cell.padStart(width);
+}
+
+function headOf({ title, ceiling, plain, peer, names }: Section): string[] {
+  const nameOf = (server: ServerName | null) => (server === null ? none : (names[server] ?? server));
+  return [
+    title,
+    nameOf(ceiling),
+    nameOf(plain),
+    nameOf(peer),
+    'Fleethook',
+    `÷ ${nameOf(ceiling)}`,
+    `÷ ${nameOf(peer)}`,
+  ];
+}
+
+function cellsOf({ ceiling, plain, peer, rounds }: Section, row: Row): string[] {
+  const figuresOf = (server: ServerName) =>
+    rounds.map((round) => round.get(server)?.[row.figure] ?? Number.NaN);
+  const value = (server: ServerName) => format(median(figuresOf(server)), row.digits);
+  const ratios = (server: ServerName, to: ServerName) => {
+    const base = figuresOf(to);
+    return figuresOf(server).map((figure, round) => figure / (base[round] ?? Number.NaN));
+  };
+  const withRatio = (server: ServerName) =>
+    row.ratios ? `${value(server)} (${format(median(ratios(server, ceiling)), 2)})` : value(server);
+  const withRange = (to: ServerName) => {
+    if (!row.ratios) return none;
+    const found = ratios('Fleethook', to);
+    const range =
+      found.length > 1 ? ` (${format(Math.min(...found), 2)}–${format(Math.max(...found), 2)})` : '';
+    return format(median(found), 2) + range;
+  };
+  return [
+    row.label,
+    value(ceiling),
+    plain === null ? none : withRatio(plain),
+    withRatio(peer),
+    value('Fleethook'),
+    withRange(ceiling),
+    withRange(peer),
+  ];
+}
+
+function format(value: number, digits: number): string {
+  return value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((one, other) => one - other);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
+}
