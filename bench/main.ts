@@ -25,8 +25,6 @@ const parts: readonly Part[] = ['triggers', 'fanout', 'connect'];
 const full = { rounds: 3, seconds: 4, warmUpSeconds: 3, fewDevices: 1_000, manyDevices: 5_000 };
 const quick = { rounds: 1, seconds: 2, warmUpSeconds: 1, fewDevices: 200, manyDevices: 1_000 };
 
-process.exitCode = await main(process.argv.slice(2));
-
 async function main(args: string[]): Promise<number> {
   const options = readOptions(args);
   if (options === null) {
@@ -202,3 +200,5 @@ function formatProfile({ phase, path, hot }: { phase: string; path: string; hot:
   );
   return [`\nFleethook's CPU, ${phase} (${path}):`, ...lines].join('\n');
 }
+
+process.exitCode = await main(process.argv.slice(2));

@@ -83,9 +83,7 @@ export function coversTarget(
 ): boolean {
   if ('all' in wide) return true;
   if ('groups' in wide && 'groups' in narrow) {
-    return narrow.groups.every(
-      (id) => id !== 0 && [id, ...pathOf(id)].some((above) => wide.groups.includes(above)),
-    );
+    return narrow.groups.every((id) => pathOf(id).some((above) => wide.groups.includes(above)));
   }
   if ('devices' in wide && 'devices' in narrow) {
     const known = new Set(wide.devices);
