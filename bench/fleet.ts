@@ -78,25 +78,28 @@ async function visitServer(name: (typeof fleetServers)[number], options: Options
   const broadcast = (commands: number) => load.ask('broadcast', server.post, Math.ceil(commands / devices));
   const figures: Record<string, number> = {};
 
-  await connect(Math.min(warmUpDevices, devices));
-  await load.ask('disconnect');
-  await sleep(settleMs);
-  const before = await server.child.ask('memory');
-  const { cpu, answer: seconds } = await cpuOf(
-    server,
-    async () => {
-      const took = await connect(devices);
-      if (parts.connect) await sleep(settleMs);
-      return took;
-    },
-    parts.connect ? profile?.('connect') : null,
-  );
   if (parts.connect) {
+    await connect(Math.min(warmUpDevices, devices));
+    await load.ask('disconnect');
+    await sleep(settleMs);
+    const before = await server.child.ask('memory');
+    const taken = await cpuOf(
+      server,
+      async () => {
+        const took = await connect(devices);
+        await sleep(settleMs);
+        return took;
+      },
+      profile?.('connect'),
+    );
     const after = await server.child.ask('memory');
-    figures.seconds = seconds;
-    figures.connectCpu = cpu / devices;
+    figures.seconds = taken.answer;
+    figures.connectCpu = taken.cpu / devices;
     figures.resident = (after.resident - before.resident) / devices / 1_024;
     figures.heap = (after.heap - before.heap) / devices / 1_024;
+  } else {
+    await connect(devices);
+    await sleep(settleMs);
   }
 
   if (parts.fanout) {

@@ -3,7 +3,7 @@
  * round after round, and a ratio is always one of figures of the same round: machines differ, and so do minutes.
  */
 import { closeSync, fsyncSync, mkdirSync, openSync, unlinkSync, writeSync } from 'node:fs';
-import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { fleetServers, measureFleet } from './fleet.ts';
@@ -161,7 +161,7 @@ function machineLine(): string {
     ? `server on core ${cores.server}, load on core ${cores.load}`
     : 'server and load NOT pinned: taskset or a second core is missing';
   return (
-    `${availableParallelism()} cores (${model}), ${process.platform}, Node ${process.version}; ${pinned}; ` +
+    `${cpus().length} cores (${model}), ${process.platform}, Node ${process.version}; ${pinned}; ` +
     `SQLite ${process.versions.sqlite}, WAL, synchronous FULL, in ${tmpdir()} (fsync ${fsyncMs().toFixed(2)} ms)`
   );
 }

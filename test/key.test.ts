@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { type Route, routes } from '../src/http/routes.ts';
+import type { Route } from '../src/http/route.ts';
+import { routes } from '../src/http/routes.ts';
 import { bodyOf, codeOf, listAll, makeKey, makeTenant, oneServer, type Tenant } from './management.ts';
 import { type Answer, adminKey, onEveryDatabase, request, type TestServer } from './server.ts';
 import { waitFor } from './wait.ts';

@@ -63,7 +63,9 @@ function at(pointer: string): unknown {
 }
 
 function documentedCodes(): (FaultCode | 'internal')[] {
-  return [...(document.components.schemas.FaultCode?.enum as (FaultCode | 'internal')[])];
+  const codes = at('#/components/schemas/FaultCode/enum');
+  assert.ok(Array.isArray(codes));
+  return [...codes];
 }
 
 /** The rows of the Markdown tables in a text, cell by cell. */

@@ -75,7 +75,11 @@ export async function request(url: string, call: Call = {}): Promise<Answer> {
   });
   const text = await response.text();
   const isJson = response.headers.get('content-type')?.includes('json') ?? false;
-  return { status: response.status, headers: response.headers, body: isJson && text ? JSON.parse(text) : text };
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: isJson && text ? JSON.parse(text) : text,
+  };
 }
 
 export type TestServer = Awaited<ReturnType<typeof startServer>>;

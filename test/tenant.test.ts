@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { type Route, routes } from '../src/http/routes.ts';
+import type { Route } from '../src/http/route.ts';
+import { routes } from '../src/http/routes.ts';
 import { asGuest, bodyOf, listAll, makeKey, makeTenant, oneServer, type Tenant } from './management.ts';
 import { type Answer, type Call, onEveryDatabase, request, type TestDevice } from './server.ts';
 

@@ -1,15 +1,10 @@
 /** An action is what a trigger's `event_id` stands for: one or more steps, each a function, its params, a target. */
 import { z } from 'zod';
-import {
-  deleteAction as deleteActionRow,
-  findAction,
-  insertAction,
-  listActions as listActionRows,
-  updateAction,
-} from '../store/action.ts';
+import { deleteAction as deleteActionRow, findAction, insertAction, updateAction } from '../store/action.ts';
 import { findDevices } from '../store/device.ts';
 import { fromJson, toJson } from '../store/json.ts';
 import { deleteActionLinks } from '../store/link.ts';
+import { listOwned } from '../store/owned.ts';
 import { pageQuery } from '../store/page.ts';
 import type { Db, Row } from '../store/schema.ts';
 import { makeChange } from './audit.ts';
@@ -137,7 +132,7 @@ export async function createAction(ctx: Context, caller: Caller, input: unknown)
 }
 
 export async function listActions(ctx: Context, caller: Caller, input: unknown) {
-  const page = await listActionRows(ctx.db, caller.projectId, pageQuery(parseInput(pageSchema, input)));
+  const page = await listOwned(ctx.db, 'actions', caller.projectId, pageQuery(parseInput(pageSchema, input)));
   return { ...page, items: page.items.map(viewAction) };
 }
 

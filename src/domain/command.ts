@@ -3,13 +3,10 @@
  * scope `command` may issue one directly, and any that has not ended can be canceled.
  */
 import { z } from 'zod';
-import {
-  cancelCommand as cancelCommandRow,
-  findCommand,
-  listCommands as listCommandRows,
-} from '../store/command.ts';
+import { cancelCommand as cancelCommandRow, listCommands as listCommandRows } from '../store/command.ts';
 import { countTargeted } from '../store/device.ts';
 import { fromJson, toJson } from '../store/json.ts';
+import { findOwned } from '../store/owned.ts';
 import { pageQuery } from '../store/page.ts';
 import { listReceipts as listReceiptRows } from '../store/receipt.ts';
 import type { Row } from '../store/schema.ts';
@@ -23,7 +20,8 @@ import { Fault } from './fault.ts';
 import { endOf, fillParams, parseStepParams, slotOf } from './function-catalogue.ts';
 import { newId } from './id.ts';
 import { instant, pageSchema, parseInput } from './input.ts';
-import { issue, type NewCommand } from './issue.ts';
+import { issue } from './issue.ts';
+import type { NewCommand } from './queue.ts';
 import type { Slot } from './state.ts';
 import { type Target, targetSchema } from './target.ts';
 
@@ -168,7 +166,7 @@ export async function cancelCommand(ctx: Context, caller: Caller, id: string) {
 }
 
 async function requireCommand(ctx: Context, caller: Caller, id: string): Promise<Row<'commands'>> {
-  const row = await findCommand(ctx.db, caller.projectId, id);
+  const row = await findOwned(ctx.db, 'commands', caller.projectId, id);
   if (!row) throw new Fault('not_found', 'there is no such command');
   return row;
 }

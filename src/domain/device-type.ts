@@ -3,13 +3,12 @@ import { z } from 'zod';
 import { countDevices } from '../store/device.ts';
 import {
   deleteDeviceType as deleteDeviceTypeRow,
-  findDeviceType,
   findDeviceTypesNamed,
   insertDeviceType,
-  listDeviceTypes as listDeviceTypeRows,
   updateDeviceType,
 } from '../store/device-type.ts';
 import { fromJson, toJson } from '../store/json.ts';
+import { findOwned, listOwned } from '../store/owned.ts';
 import { pageQuery } from '../store/page.ts';
 import type { Db, Row } from '../store/schema.ts';
 import { makeChange } from './audit.ts';
@@ -76,7 +75,12 @@ export async function createDeviceType(ctx: Context, caller: Caller, input: unkn
 }
 
 export async function listDeviceTypes(ctx: Context, caller: Caller, input: unknown) {
-  const page = await listDeviceTypeRows(ctx.db, caller.projectId, pageQuery(parseInput(pageSchema, input)));
+  const page = await listOwned(
+    ctx.db,
+    'device_types',
+    caller.projectId,
+    pageQuery(parseInput(pageSchema, input)),
+  );
   return { ...page, items: page.items.map(viewDeviceType) };
 }
 
@@ -109,7 +113,7 @@ export async function deleteDeviceType(ctx: Context, caller: Caller, id: string)
 }
 
 async function requireDeviceType(db: Db, caller: Caller, id: string): Promise<Row<'device_types'>> {
-  const row = await findDeviceType(db, caller.projectId, id);
+  const row = await findOwned(db, 'device_types', caller.projectId, id);
   if (!row) throw new Fault('not_found', 'there is no such device type');
   return row;
 }

@@ -2,7 +2,7 @@
  * The way of a command: written down with its trigger in one commit, and sent when the commit is done. What
  * arrives in the same turn shares a commit. If it can't be stored, nothing is sent.
  */
-import { type Batch, createBatch } from '../batch.ts';
+import { createBatch } from '../batch.ts';
 import { insertCommands, retireCommands } from '../store/command.ts';
 import { isDuplicate } from '../store/dialect.ts';
 import { listGroupPaths } from '../store/group.ts';
@@ -14,42 +14,14 @@ import { findAnswer, insertAnswer, insertTriggers } from '../store/trigger.ts';
 import { sendPulse, sendState } from './broadcast.ts';
 import type { BaseContext } from './context.ts';
 import { Fault } from './fault.ts';
+import type { IssueAnswer, IssueJob, Issues, NewCommand } from './queue.ts';
 import { retires, type StandingCommand } from './standing.ts';
 import type { Slot } from './state.ts';
-import { idsOnPath, scopesOfTarget, type Target } from './target.ts';
+import { idsOnPath, scopesOfTarget } from './target.ts';
 
 /** Jobs in one commit: enough to make the commit cheap, few enough to keep it short. */
 const jobsPerCommit = 500;
 const answersKeptMs = 24 * 60 * 60 * 1_000;
-
-/** A command that is about to be issued. Instants in milliseconds. */
-export type NewCommand = {
-  id: string;
-  projectId: number;
-  triggerId: string | null;
-  source: string | null;
-  function: string;
-  slot: Slot | null;
-  params: Record<string, unknown>;
-  target: Target;
-  issuedAt: number;
-  expiresAt: number | null;
-};
-
-export type IssueJob = {
-  trigger: NewRow<'triggers'> | null;
-  commands: readonly NewCommand[];
-  /** The link whose use this is: when it has ended or is used up, nothing is issued. */
-  linkId?: string | undefined;
-  /** The caller's own key for this call, and the answer to replay when it calls again. */
-  idempotency?:
-    | { caller: string; key: string; callHash: string; triggerId: string; answer: unknown }
-    | undefined;
-};
-
-/** `replay` is the first answer to the same call, when there was one: then nothing was issued. */
-export type IssueAnswer = { replay: unknown };
-export type Issues = Batch<IssueJob, IssueAnswer>;
 
 export function createIssues(ctx: BaseContext): Issues {
   return createBatch<IssueJob, IssueAnswer>((jobs) => commit(ctx, jobs), jobsPerCommit, isDuplicate);

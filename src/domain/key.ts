@@ -8,13 +8,12 @@ import { z } from 'zod';
 import { fromJson, toJson } from '../store/json.ts';
 import {
   deleteKey as deleteKeyRow,
-  findKey,
   findKeyByHash,
   hasKeyWithScope,
   insertKey,
-  listKeys as listKeyRows,
   updateKey,
 } from '../store/key.ts';
+import { findOwned, listOwned } from '../store/owned.ts';
 import { pageQuery } from '../store/page.ts';
 import { findProject } from '../store/project.ts';
 import type { Db, Row } from '../store/schema.ts';
@@ -111,7 +110,7 @@ export async function createKey(ctx: Context, caller: Caller, input: unknown) {
 }
 
 export async function listKeys(ctx: Context, caller: Caller, input: unknown) {
-  const page = await listKeyRows(ctx.db, caller.projectId, pageQuery(parseInput(pageSchema, input)));
+  const page = await listOwned(ctx.db, 'keys', caller.projectId, pageQuery(parseInput(pageSchema, input)));
   return { ...page, items: page.items.map(viewKey) };
 }
 
@@ -166,7 +165,7 @@ export async function deleteKey(ctx: Context, caller: Caller, id: string): Promi
 }
 
 async function requireKey(db: Db, caller: Caller, id: string): Promise<Row<'keys'>> {
-  const row = await findKey(db, caller.projectId, id);
+  const row = await findOwned(db, 'keys', caller.projectId, id);
   if (!row) throw new Fault('not_found', 'there is no such key');
   return row;
 }

@@ -1,13 +1,8 @@
 /** A link is a trigger URL that is safe to hand out: one action, its own secret, perhaps an end or a number of uses. */
 import { z } from 'zod';
 import { fromJson, toJson } from '../store/json.ts';
-import {
-  deleteLink as deleteLinkRow,
-  findLink,
-  findLinkByHash,
-  insertLink,
-  listLinks as listLinkRows,
-} from '../store/link.ts';
+import { deleteLink as deleteLinkRow, findLinkByHash, insertLink } from '../store/link.ts';
+import { findOwned, listOwned } from '../store/owned.ts';
 import { pageQuery } from '../store/page.ts';
 import type { Db, Row } from '../store/schema.ts';
 import { eventIdSchema, findReadyAction } from './action.ts';
@@ -86,7 +81,7 @@ export async function createLink(ctx: Context, caller: Caller, input: unknown) {
 }
 
 export async function listLinks(ctx: Context, caller: Caller, input: unknown) {
-  const page = await listLinkRows(ctx.db, caller.projectId, pageQuery(parseInput(pageSchema, input)));
+  const page = await listOwned(ctx.db, 'links', caller.projectId, pageQuery(parseInput(pageSchema, input)));
   return { ...page, items: page.items.map((row) => viewLink(ctx, row)) };
 }
 
@@ -103,7 +98,7 @@ export async function deleteLink(ctx: Context, caller: Caller, id: string): Prom
 }
 
 async function requireLink(db: Db, caller: Caller, id: string): Promise<Row<'links'>> {
-  const row = await findLink(db, caller.projectId, id);
+  const row = await findOwned(db, 'links', caller.projectId, id);
   if (!row) throw new Fault('not_found', 'there is no such link');
   return row;
 }

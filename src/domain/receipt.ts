@@ -1,6 +1,6 @@
 /** A receipt is what one device says about one command. Receipts are facts: stored once, never changed. */
 import { z } from 'zod';
-import { type Batch, createBatch } from '../batch.ts';
+import { createBatch } from '../batch.ts';
 import { findCommands } from '../store/command.ts';
 import { fromJson } from '../store/json.ts';
 import { inTransaction } from '../store/open.ts';
@@ -9,8 +9,8 @@ import type { NewRow } from '../store/schema.ts';
 import type { BaseContext, Context } from './context.ts';
 import { Fault } from './fault.ts';
 import { parseInput } from './input.ts';
-import type { ReceiptStatus } from './message.ts';
 import type { ConnectedDevice } from './presence.ts';
+import type { ReceiptJob, Receipts } from './queue.ts';
 import { matchesTarget, type Target } from './target.ts';
 
 const messagesPerCommit = 1_000;
@@ -29,12 +29,6 @@ const receiptsSchema = z.union([
   z.array(receiptSchema).min(1).max(receiptsPerMessageMax),
   receiptSchema.transform((receipt) => [receipt]),
 ]);
-
-type ReceiptJob = {
-  device: ConnectedDevice;
-  receipts: { id: string; status: ReceiptStatus; detail?: string | null | undefined }[];
-};
-export type Receipts = Batch<ReceiptJob, true>;
 
 export function createReceipts(ctx: BaseContext): Receipts {
   return createBatch<ReceiptJob, true>((jobs) => commit(ctx, jobs), messagesPerCommit);

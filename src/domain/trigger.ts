@@ -6,9 +6,10 @@ import { z } from 'zod';
 import { listTriggerCommands } from '../store/command.ts';
 import { listTargeted } from '../store/device.ts';
 import { fromJson, toJson } from '../store/json.ts';
+import { findOwned } from '../store/owned.ts';
 import { pageQuery } from '../store/page.ts';
 import type { NewRow, Row } from '../store/schema.ts';
-import { findTrigger, listTriggers as listTriggerRows } from '../store/trigger.ts';
+import { listTriggers as listTriggerRows } from '../store/trigger.ts';
 import { findReadyAction, type ReadyAction } from './action.ts';
 import type { Call, CallOptions } from './call.ts';
 import type { Caller } from './caller.ts';
@@ -321,7 +322,7 @@ export async function listTriggers(ctx: Context, caller: Caller, input: unknown)
 
 /** The whole trace: the call, every command, the counts, every device. */
 export async function getTrigger(ctx: Context, caller: Caller, id: string) {
-  const row = await findTrigger(ctx.db, caller.projectId, id);
+  const row = await findOwned(ctx.db, 'triggers', caller.projectId, id);
   const own = ownKey(caller);
   if (!row || (own !== undefined && row.key_id !== own))
     throw new Fault('not_found', 'there is no such trigger');

@@ -1,6 +1,7 @@
 /** People who sign in. A role is a set of scopes: viewers look, operators act, owners also change the set-up. */
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
+import { findOwned, listOwned } from '../store/owned.ts';
 import { pageQuery } from '../store/page.ts';
 import type { Db, Row } from '../store/schema.ts';
 import {
@@ -8,11 +9,9 @@ import {
   deleteUser as deleteUserRow,
   deleteUserSessions,
   findSessionUser,
-  findUser,
   findUserByEmail,
   insertSession,
   insertUser,
-  listUsers as listUserRows,
   updateUser,
 } from '../store/user.ts';
 import { makeChange } from './audit.ts';
@@ -82,7 +81,7 @@ export async function createUser(ctx: Context, caller: Caller, input: unknown) {
 }
 
 export async function listUsers(ctx: Context, caller: Caller, input: unknown) {
-  const page = await listUserRows(ctx.db, caller.projectId, pageQuery(parseInput(pageSchema, input)));
+  const page = await listOwned(ctx.db, 'users', caller.projectId, pageQuery(parseInput(pageSchema, input)));
   return { ...page, items: page.items.map(viewUser) };
 }
 
@@ -121,7 +120,7 @@ export async function deleteUser(ctx: Context, caller: Caller, id: string): Prom
 }
 
 async function requireUser(db: Db, caller: Caller, id: string): Promise<Row<'users'>> {
-  const row = await findUser(db, caller.projectId, id);
+  const row = await findOwned(db, 'users', caller.projectId, id);
   if (!row) throw new Fault('not_found', 'there is no such user');
   return row;
 }

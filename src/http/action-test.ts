@@ -2,7 +2,7 @@
 import { callOfMembers, isMembers } from '../domain/call.ts';
 import { Fault } from '../domain/fault.ts';
 import { fireTrigger } from '../domain/trigger.ts';
-import type { Answer, Call } from './routes.ts';
+import type { Answer, Call } from './route.ts';
 import { signalOf } from './signal.ts';
 
 /** The body is that of a trigger without its event_id: sensor_data, payload, dry_run, wait, quorum. */

@@ -16,7 +16,8 @@ import { type AddressOf, callerOf } from './auth.ts';
 import { requireShallow } from './depth.ts';
 import { sendProblem } from './fault.ts';
 import type { Limit } from './limit.ts';
-import { numberOf, type Route, routes } from './routes.ts';
+import type { Route } from './route.ts';
+import { numberOf, routes } from './routes.ts';
 
 const bodyBytesMax = 8 * 1_024 * 1_024;
 

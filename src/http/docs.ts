@@ -20,7 +20,7 @@ const assetSecondsMax = 24 * 60 * 60;
  * `script-src 'self'` and below any path a proxy puts us at.
  */
 const startScript = `'use strict';
-window.ui = SwaggerUIBundle({
+SwaggerUIBundle({
   url: new URL('../openapi.yaml', document.currentScript.src).href,
   dom_id: '#swagger-ui',
   deepLinking: true,
@@ -35,7 +35,7 @@ window.ui = SwaggerUIBundle({
 });
 `;
 
-/** `base` leads from the page's own address to its assets: \`docs/\` for the page at \`/docs\`, nothing for \`/docs/\`. */
+/** `base` leads from the page's own address to its assets: `docs/` for the page at `/docs`, nothing for `/docs/`. */
 function indexPage(base: string): string {
   return `<!doctype html>
 <html lang="en">

@@ -2,12 +2,10 @@
  * The management routes, one line each: method, path, who may call, and the room that answers. openapi.yaml is
  * the contract of these lines: requests are checked against it, and a test compares the two in both directions.
  */
-import type { Request } from 'express';
 import { changeAction, createAction, deleteAction, getAction, listActions } from '../domain/action.ts';
 import { listChanges } from '../domain/audit.ts';
 import type { Caller, Scope } from '../domain/caller.ts';
 import { cancelCommand, getCommand, issueCommand, listCommands, listReceipts } from '../domain/command.ts';
-import type { Context } from '../domain/context.ts';
 import {
   changeDevice,
   createDevice,
@@ -33,27 +31,7 @@ import { changeProject, createProject, deleteProject, getProject, listProjects }
 import { getTrigger, listTriggers } from '../domain/trigger.ts';
 import { changeUser, createUser, deleteUser, getUser, listUsers } from '../domain/user.ts';
 import { testAction } from './action-test.ts';
-
-export type Call = {
-  ctx: Context;
-  caller: Caller;
-  request: Request;
-  /** A part of the path, as text. */
-  text(name: string): string;
-  /** A part of the path that is a number; anything else is `not_found`, as no such thing can exist. */
-  number(name: string): number;
-  body: unknown;
-  query: unknown;
-};
-export type Answer = { status: number; body?: unknown; headers?: Record<string, string> };
-type Method = 'get' | 'post' | 'patch' | 'delete';
-export type Route = {
-  method: Method;
-  path: string;
-  /** The caller needs one of them. */
-  scopes: readonly Scope[];
-  handle: (call: Call) => Promise<Answer>;
-};
+import type { Call, Method, Route } from './route.ts';
 
 const read: readonly Scope[] = ['read'];
 const manage: readonly Scope[] = ['manage'];

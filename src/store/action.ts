@@ -1,4 +1,3 @@
-import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, NewRow, Row } from './schema.ts';
 
 export async function insertAction(db: Db, row: NewRow<'actions'>): Promise<void> {
@@ -16,16 +15,6 @@ export async function findAction(
     .where('project_id', '=', projectId)
     .where('event_id', '=', eventId)
     .executeTakeFirst();
-}
-
-export async function listActions(db: Db, projectId: number, page: PageQuery): Promise<Page<Row<'actions'>>> {
-  let query = db.selectFrom('actions').selectAll().where('project_id', '=', projectId);
-  if (page.cursor) query = query.where('id', '>', page.cursor);
-  const rows = await query
-    .orderBy('id')
-    .limit(page.limit + 1)
-    .execute();
-  return pageOf(rows, page.limit, (row) => row.id);
 }
 
 export async function updateAction(db: Db, id: string, change: Partial<Row<'actions'>>): Promise<void> {

@@ -10,19 +10,6 @@ export async function insertCommands(
   if (pulses.length > 0) await db.insertInto('pulses').values(pulses).execute();
 }
 
-export async function findCommand(
-  db: Db,
-  projectId: number,
-  id: string,
-): Promise<Row<'commands'> | undefined> {
-  return db
-    .selectFrom('commands')
-    .selectAll()
-    .where('project_id', '=', projectId)
-    .where('id', '=', id)
-    .executeTakeFirst();
-}
-
 export async function findCommands(
   db: Db,
   projectId: number,

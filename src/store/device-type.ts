@@ -1,21 +1,7 @@
-import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, NewRow, Row } from './schema.ts';
 
 export async function insertDeviceType(db: Db, row: NewRow<'device_types'>): Promise<void> {
   await db.insertInto('device_types').values(row).execute();
-}
-
-export async function findDeviceType(
-  db: Db,
-  projectId: number,
-  id: string,
-): Promise<Row<'device_types'> | undefined> {
-  return db
-    .selectFrom('device_types')
-    .selectAll()
-    .where('project_id', '=', projectId)
-    .where('id', '=', id)
-    .executeTakeFirst();
 }
 
 /** Finds by id or by name: people write either. */
@@ -31,20 +17,6 @@ export async function findDeviceTypesNamed(
     .where('project_id', '=', projectId)
     .where((eb) => eb.or([eb('id', 'in', names), eb('name', 'in', names)]))
     .execute();
-}
-
-export async function listDeviceTypes(
-  db: Db,
-  projectId: number,
-  page: PageQuery,
-): Promise<Page<Row<'device_types'>>> {
-  let query = db.selectFrom('device_types').selectAll().where('project_id', '=', projectId);
-  if (page.cursor) query = query.where('id', '>', page.cursor);
-  const rows = await query
-    .orderBy('id')
-    .limit(page.limit + 1)
-    .execute();
-  return pageOf(rows, page.limit, (row) => row.id);
 }
 
 export async function updateDeviceType(

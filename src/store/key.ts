@@ -1,31 +1,11 @@
-import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, NewRow, Row } from './schema.ts';
 
 export async function insertKey(db: Db, row: NewRow<'keys'>): Promise<void> {
   await db.insertInto('keys').values(row).execute();
 }
 
-export async function findKey(db: Db, projectId: number, id: string): Promise<Row<'keys'> | undefined> {
-  return db
-    .selectFrom('keys')
-    .selectAll()
-    .where('project_id', '=', projectId)
-    .where('id', '=', id)
-    .executeTakeFirst();
-}
-
 export async function findKeyByHash(db: Db, hash: string): Promise<Row<'keys'> | undefined> {
   return db.selectFrom('keys').selectAll().where('hash', '=', hash).executeTakeFirst();
-}
-
-export async function listKeys(db: Db, projectId: number, page: PageQuery): Promise<Page<Row<'keys'>>> {
-  let query = db.selectFrom('keys').selectAll().where('project_id', '=', projectId);
-  if (page.cursor) query = query.where('id', '>', page.cursor);
-  const rows = await query
-    .orderBy('id')
-    .limit(page.limit + 1)
-    .execute();
-  return pageOf(rows, page.limit, (row) => row.id);
 }
 
 export async function updateKey(db: Db, id: string, change: Partial<Row<'keys'>>): Promise<void> {

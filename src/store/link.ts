@@ -1,31 +1,11 @@
-import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, NewRow, Row } from './schema.ts';
 
 export async function insertLink(db: Db, row: NewRow<'links'>): Promise<void> {
   await db.insertInto('links').values(row).execute();
 }
 
-export async function findLink(db: Db, projectId: number, id: string): Promise<Row<'links'> | undefined> {
-  return db
-    .selectFrom('links')
-    .selectAll()
-    .where('project_id', '=', projectId)
-    .where('id', '=', id)
-    .executeTakeFirst();
-}
-
 export async function findLinkByHash(db: Db, hash: string): Promise<Row<'links'> | undefined> {
   return db.selectFrom('links').selectAll().where('token_hash', '=', hash).executeTakeFirst();
-}
-
-export async function listLinks(db: Db, projectId: number, page: PageQuery): Promise<Page<Row<'links'>>> {
-  let query = db.selectFrom('links').selectAll().where('project_id', '=', projectId);
-  if (page.cursor) query = query.where('id', '>', page.cursor);
-  const rows = await query
-    .orderBy('id')
-    .limit(page.limit + 1)
-    .execute();
-  return pageOf(rows, page.limit, (row) => row.id);
 }
 
 /** Counts one use; false when the link is gone, has ended or is used up, and then nothing has changed. */

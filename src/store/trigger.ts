@@ -5,19 +5,6 @@ export async function insertTriggers(db: Db, rows: NewRow<'triggers'>[]): Promis
   await db.insertInto('triggers').values(rows).execute();
 }
 
-export async function findTrigger(
-  db: Db,
-  projectId: number,
-  id: string,
-): Promise<Row<'triggers'> | undefined> {
-  return db
-    .selectFrom('triggers')
-    .selectAll()
-    .where('project_id', '=', projectId)
-    .where('id', '=', id)
-    .executeTakeFirst();
-}
-
 export type TriggerFilter = {
   event_id?: string | undefined;
   status?: string | undefined;

@@ -1,31 +1,11 @@
-import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, NewRow, Row } from './schema.ts';
 
 export async function insertUser(db: Db, row: NewRow<'users'>): Promise<void> {
   await db.insertInto('users').values(row).execute();
 }
 
-export async function findUser(db: Db, projectId: number, id: string): Promise<Row<'users'> | undefined> {
-  return db
-    .selectFrom('users')
-    .selectAll()
-    .where('project_id', '=', projectId)
-    .where('id', '=', id)
-    .executeTakeFirst();
-}
-
 export async function findUserByEmail(db: Db, email: string): Promise<Row<'users'> | undefined> {
   return db.selectFrom('users').selectAll().where('email', '=', email).executeTakeFirst();
-}
-
-export async function listUsers(db: Db, projectId: number, page: PageQuery): Promise<Page<Row<'users'>>> {
-  let query = db.selectFrom('users').selectAll().where('project_id', '=', projectId);
-  if (page.cursor) query = query.where('id', '>', page.cursor);
-  const rows = await query
-    .orderBy('id')
-    .limit(page.limit + 1)
-    .execute();
-  return pageOf(rows, page.limit, (row) => row.id);
 }
 
 export async function updateUser(db: Db, id: string, change: Partial<Row<'users'>>): Promise<void> {
