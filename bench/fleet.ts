@@ -23,7 +23,7 @@ const dialects: Record<(typeof fleetServers)[number], Dialect> = {
 const warmUpDevices = 500;
 /** Fleethook writes down once a second who was seen: that belongs to the cost of a connection. */
 const settleMs = 1_500;
-const warmUpCommands = 20_000;
+const warmUpCommands = 15_000;
 const measuredCommands = 50_000;
 const warmUpReceiptRounds = 2;
 const measuredReceiptRounds = 5;
@@ -71,8 +71,10 @@ export async function measureFleet(options: Options): Promise<{ rounds: Round[];
 async function visitServer(name: (typeof fleetServers)[number], options: Options) {
   const { fleet, devices, parts, profile } = options;
   await using started = new AsyncDisposableStack();
-  const server = started.use(await startServer(name, fleet));
-  const load = started.use(await startLoad());
+  const [server, load] = await Promise.all([
+    startServer(name, fleet).then((server) => started.use(server)),
+    startLoad().then((load) => started.use(load)),
+  ]);
   const connect = (count: number) =>
     load.ask('connect', { url: server.url, dialect: dialects[name], tokens: fleet.tokens.slice(0, count) });
   const broadcast = (commands: number) => load.ask('broadcast', server.post, Math.ceil(commands / devices));

@@ -22,6 +22,8 @@ export type Hammered = {
 export type Dialect = 'state' | 'namespace' | 'open';
 
 const httpConnections = 64;
+/** How often autocannon looks whether its time is over. */
+const sampleMs = 100;
 const connectsInFlight = 200;
 /** As many devices as one turn of the event loop would serve. */
 const receiptsPerTurn = 250;
@@ -125,6 +127,7 @@ const asks = {
       body,
       duration: seconds,
       connections: httpConnections,
+      sampleInt: sampleMs,
       verifyBody: (answer) => String(answer).startsWith(success),
     });
     const { non2xx, errors, timeouts, mismatches, latency, duration } = result;

@@ -45,22 +45,30 @@ export const measures = {
 const hotMax = 25;
 
 function hottest({ nodes, samples = [], timeDeltas = [] }: Profiler.Profile): Hot[] {
-  const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
-  const times = new Map<string, { name: string; place: string; microseconds: number }>();
+  const known = new Map(nodes.map((node) => [node.id, node]));
+  const callers = new Map(nodes.flatMap(({ id, children = [] }) => children.map((child) => [child, id])));
+  const placeOf = (id: number | undefined): string => {
+    const node = id === undefined ? undefined : known.get(id);
+    if (!node) return '';
+    const { url, lineNumber } = node.callFrame;
+    // What is not JavaScript has no place: its caller's tells more.
+    if (url === '') return placeOf(callers.get(node.id));
+    return `${url.replace(/^.*?\/(?=node_modules\/|src\/|bench\/)/, '')}:${lineNumber + 1}`;
+  };
+
+  const found = new Map<string, { name: string; place: string; microseconds: number }>();
   let busy = 0;
   for (const [index, id] of samples.entries()) {
-    const { functionName, url, lineNumber } = frames.get(id) ?? { functionName: '', url: '', lineNumber: -1 };
-    if (functionName === '(idle)') continue;
+    const name = known.get(id)?.callFrame.functionName || '(anonymous)';
+    const place = placeOf(id);
+    if (name === '(idle)' || place.startsWith('node:inspector')) continue;
     const spent = timeDeltas[index] ?? 0;
-    const place =
-      url === '' ? '' : `${url.replace(/^.*?\/(?=node_modules\/|src\/|bench\/)/, '')}:${lineNumber + 1}`;
-    const key = `${functionName} ${place}`;
-    const known = times.get(key) ?? { name: functionName || '(anonymous)', place, microseconds: 0 };
-    known.microseconds += spent;
-    times.set(key, known);
+    const hot = found.get(`${name} ${place}`) ?? { name, place, microseconds: 0 };
+    hot.microseconds += spent;
+    found.set(`${name} ${place}`, hot);
     busy += spent;
   }
-  return [...times.values()]
+  return [...found.values()]
     .sort((one, other) => other.microseconds - one.microseconds)
     .slice(0, hotMax)
     .map(({ name, place, microseconds }) => ({ name, place, share: microseconds / busy }));

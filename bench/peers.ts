@@ -21,7 +21,7 @@ const limitPerMinute = 1_000_000_000;
 const peers: Record<PeerName, () => Server> = {
   'node:http': () =>
     createServer((request, response) => {
-      void readJson(request).then((body) => sendJson(response, answerTo(body)));
+      readJson(request, (body) => sendJson(response, answerTo(body)));
     }),
 
   Express() {
@@ -41,7 +41,7 @@ const peers: Record<PeerName, () => Server> = {
   /** One string, made once, sent to each; a receipt is parsed and answered. */
   'raw ws'() {
     const server = createServer((request, response) => {
-      void readJson(request).then((body) => {
+      readJson(request, (body) => {
         const frame = JSON.stringify(['command', commandOf(body)]);
         for (const client of devices.clients) client.send(frame);
         sendJson(response, answerTo(body));
@@ -60,7 +60,7 @@ const peers: Record<PeerName, () => Server> = {
   'Socket.IO'() {
     const server = createServer((request, response) => {
       if (request.url?.startsWith('/socket.io')) return;
-      void readJson(request).then((body) => {
+      readJson(request, (body) => {
         devices.emit('command', commandOf(body));
         sendJson(response, answerTo(body));
       });
@@ -76,11 +76,13 @@ const peers: Record<PeerName, () => Server> = {
 
 type Call = { event_id?: string; sensor_data?: { id?: string } };
 
-async function readJson(request: IncomingMessage): Promise<Call> {
+function readJson(request: IncomingMessage, take: (call: Call) => void): void {
   let text = '';
   request.setEncoding('utf8');
-  for await (const part of request) text += part;
-  return JSON.parse(text);
+  request.on('data', (part) => {
+    text += part;
+  });
+  request.on('end', () => take(JSON.parse(text)));
 }
 
 function sendJson(response: ServerResponse, answer: object): void {

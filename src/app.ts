@@ -47,7 +47,10 @@ export type AppOptions = {
 };
 
 /** What rooms need, without any door: for the server, and for the command line beside it. */
-export async function openContext(options: AppOptions): Promise<{ ctx: Context } & AsyncDisposable> {
+export async function openContext(
+  options: AppOptions,
+  stopping: AbortSignal = new AbortController().signal,
+): Promise<{ ctx: Context } & AsyncDisposable> {
   const { config, now = Date.now } = options;
   const log = options.log ?? createLog(config.logLevel);
   await using opened = new AsyncDisposableStack();
@@ -74,6 +77,7 @@ export async function openContext(options: AppOptions): Promise<{ ctx: Context }
     adminKeyHash: config.adminKey === null ? null : hashToken(config.adminKey),
     log,
     publicUrl: () => config.publicUrl ?? `http://localhost:${config.port}`,
+    stopping,
     now,
   };
   const ctx: Context = { ...base, issues: createIssues(base), receipts: createReceipts(base) };
@@ -86,15 +90,15 @@ export async function openContext(options: AppOptions): Promise<{ ctx: Context }
 export async function startApp(options: AppOptions): Promise<App> {
   const { config, checkAnswers = false } = options;
   await using started = new AsyncDisposableStack();
-  const { ctx } = started.use(await openContext(options));
+  const stop = new AbortController();
+  const { ctx } = started.use(await openContext(options, stop.signal));
   const { log, db } = ctx;
   const onError = (error: unknown) => log.error({ err: error }, 'work in the background failed');
   await announceFirstKey(ctx, config);
   if (config.unused.length > 0)
     log.warn({ settings: config.unused }, 'this version does not use these settings');
 
-  let isDraining = false;
-  const { server, addressOf } = openHttp({ ctx, config, isDraining: () => isDraining, checkAnswers });
+  const { server, addressOf } = openHttp({ ctx, config, checkAnswers });
   const sockets = openSockets(ctx, server, addressOf);
 
   const ends = startLoop(() => endStates(ctx), onError);
@@ -120,7 +124,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const parts = started.move();
   let closing: Promise<void> | undefined;
   async function close(): Promise<void> {
-    isDraining = true;
+    stop.abort();
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     server.closeIdleConnections();
     const giveUp = setTimeout(() => server.closeAllConnections(), drainMsMax);

@@ -37,12 +37,11 @@ const importTable = `
 
 /** Every dependency has a home, and nobody else imports it, not even its types. */
 const packageHomes: Record<string, string> = {
-  ajv: 'domain',
-  'ajv-formats': 'domain',
+  ajv: 'domain, http',
+  'ajv-formats': 'domain, http',
   commander: 'cli.ts',
   'csv-parse': 'http',
   express: 'http',
-  'express-openapi-validator': 'http',
   'express-rate-limit': 'http',
   'fast-xml-parser': 'http',
   helmet: 'http',
@@ -56,6 +55,7 @@ const packageHomes: Record<string, string> = {
   'socket.io-client': 'client',
   'swagger-ui-dist': 'http',
   uuid: 'domain',
+  yaml: 'http',
   zod: 'domain, config.ts',
 };
 

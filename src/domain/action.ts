@@ -14,7 +14,7 @@ import { Fault } from './fault.ts';
 import { parseStepParams, type StepParams } from './function-catalogue.ts';
 import { requireGroups } from './group.ts';
 import { newId } from './id.ts';
-import { instant, nameSchema, pageSchema, parseInput } from './input.ts';
+import { eventIdSchema, instant, nameSchema, pageSchema, parseInput } from './input.ts';
 import { type Target, targetSchema } from './target.ts';
 
 const stepsMax = 50;
@@ -31,11 +31,6 @@ const stepSchema = z.strictObject({
     ),
   target: targetSchema,
 });
-/** Numbers are taken as the text they are written as: event ids in the wild are often digits. */
-export const eventIdSchema = z
-  .union([z.string(), z.int().transform(String)])
-  .pipe(nameSchema)
-  .refine((text) => !text.includes('/'), 'must not hold a slash');
 const actionSchema = z.strictObject({
   event_id: eventIdSchema,
   name: nameSchema.optional(),
@@ -44,8 +39,8 @@ const actionSchema = z.strictObject({
   confirm: z.boolean().default(false),
   enabled: z.boolean().default(true),
 });
+/** The event_id is what callers and links know an action by: it stays. */
 const actionChangeSchema = z.strictObject({
-  event_id: eventIdSchema.optional(),
   name: nameSchema.optional(),
   steps: actionSchema.shape.steps.optional(),
   allow_get: z.boolean().optional(),
@@ -145,7 +140,6 @@ export async function changeAction(ctx: Context, caller: Caller, eventId: string
   await makeChange(ctx, caller, async (tx, note) => {
     const row = await requireAction(tx, caller, eventId);
     const change: Partial<Row<'actions'>> = { updated_at: ctx.now() };
-    if (given.event_id !== undefined) change.event_id = given.event_id;
     if (given.name !== undefined) change.name = given.name;
     if (given.steps !== undefined) {
       await requireSteps(tx, caller, given.steps);
@@ -157,7 +151,7 @@ export async function changeAction(ctx: Context, caller: Caller, eventId: string
     await updateAction(tx, row.id, change);
     await note('action.change', { kind: 'action', id: eventId }, { changed: Object.keys(given) });
   });
-  return getAction(ctx, caller, given.event_id ?? eventId);
+  return getAction(ctx, caller, eventId);
 }
 
 /** Deletes the action and the links that fire it. What it has set going goes on. */

@@ -3,8 +3,8 @@
  * templates of the action. It is decoded by a door and read here, so that all doors agree on its spellings.
  */
 import json5 from 'json5';
-import { eventIdSchema } from './action.ts';
 import { Fault } from './fault.ts';
+import { eventIdSchema } from './input.ts';
 
 export type Call = {
   eventId: string;

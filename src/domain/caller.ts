@@ -10,6 +10,8 @@ export type Caller = {
   id: string | null;
   name: string;
   scopes: ReadonlySet<Scope>;
+  /** The event_ids a key is narrowed to, null for all. */
+  eventIds: ReadonlySet<string> | null;
   address: string | null;
 };
 
@@ -37,5 +39,13 @@ export function requireScope(caller: Caller, ...wanted: Scope[]): void {
 
 /** The program acting by itself in a project: first start, demo, command line. */
 export function systemCaller(projectId: number, name: string): Caller {
-  return { projectId, kind: 'system', id: null, name, scopes: withImplied(['admin']), address: null };
+  return {
+    projectId,
+    kind: 'system',
+    id: null,
+    name,
+    scopes: withImplied(['admin']),
+    eventIds: null,
+    address: null,
+  };
 }

@@ -19,7 +19,7 @@ import { type CommandCoverage, coverageOfCommands, hasEnded } from './coverage.t
 import { Fault } from './fault.ts';
 import { endOf, fillParams, parseStepParams, slotOf } from './function-catalogue.ts';
 import { newId } from './id.ts';
-import { instant, pageSchema, parseInput } from './input.ts';
+import { cursorOf, instant, pageSchema, parseInput } from './input.ts';
 import { issue } from './issue.ts';
 import type { NewCommand } from './queue.ts';
 import type { Slot } from './state.ts';
@@ -122,6 +122,7 @@ export function viewCommandWithCoverage(
   return { ...viewCommand(ctx, row), coverage: counts, devices };
 }
 
+const receiptPageSchema = pageSchema.extend({ cursor: cursorOf(/^\d{1,15}:[a-z]{1,10}$/) });
 const filterSchema = pageSchema.extend({ function: z.string().optional() });
 
 /** Newest first, without counts. */
@@ -139,7 +140,7 @@ export async function getCommand(ctx: Context, caller: Caller, id: string) {
 /** What the devices said, one entry a device and status. */
 export async function listReceipts(ctx: Context, caller: Caller, id: string, input: unknown) {
   await requireCommand(ctx, caller, id);
-  const page = await listReceiptRows(ctx.db, id, pageQuery(parseInput(pageSchema, input)));
+  const page = await listReceiptRows(ctx.db, id, pageQuery(parseInput(receiptPageSchema, input)));
   return {
     ...page,
     items: page.items.map((row) => ({

@@ -26,6 +26,8 @@ export type BaseContext = {
   log: Log;
   /** Where people reach us, without a slash at the end. */
   publicUrl: () => string;
+  /** Aborted when the server is told to end: whoever waits is answered with what there is. */
+  stopping: AbortSignal;
   /** Milliseconds since the epoch. */
   now: () => number;
 };

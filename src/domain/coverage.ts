@@ -8,8 +8,6 @@ import { instant } from './input.ts';
 import type { ReceiptStatus } from './message.ts';
 import type { Target } from './target.ts';
 
-/** Devices shown for one command. */
-export const coverageDevicesMax = 10_000;
 const missingShownMax = 50;
 const pollMs = 1_000;
 /** Receipts come in bursts: looking again for each would cost more than the answer is late. */
@@ -51,7 +49,7 @@ export async function coverageOfCommands(
   const coverages = new Map<string, CommandCoverage>();
   for (const command of commands) {
     const target = fromJson<Target>(command.target_json);
-    const targeted = await listTargeted(ctx.db, command.project_id, target, coverageDevicesMax);
+    const targeted = await listTargeted(ctx.db, command.project_id, target);
     coverages.set(command.id, coverageOf(ctx, command, targeted, byCommand.get(command.id) ?? []));
   }
   return coverages;
@@ -148,6 +146,7 @@ export async function waitForCoverage(
   options: { waitMs: number; quorum: number; signal: AbortSignal },
 ): Promise<Coverage> {
   const deadline = performance.now() + options.waitMs;
+  const signal = AbortSignal.any([options.signal, ctx.stopping]);
   let heard = Promise.withResolvers<void>();
   const unsubscribe = ctx.feed.subscribe((fact) => {
     if (fact.kind === 'receipt' && commandIds.has(fact.commandId)) heard.resolve();
@@ -157,9 +156,9 @@ export async function waitForCoverage(
       heard = Promise.withResolvers();
       const coverage = summarize(await read(), options.quorum);
       const left = deadline - performance.now();
-      if (coverage.reached || left <= 0 || options.signal.aborted) return coverage;
-      await Promise.race([heard.promise, pause(Math.min(left, pollMs), options.signal)]);
-      await pause(Math.min(settleMs, Math.max(0, deadline - performance.now())), options.signal);
+      if (coverage.reached || left <= 0 || signal.aborted) return coverage;
+      await Promise.race([heard.promise, pause(Math.min(left, pollMs), signal)]);
+      await pause(Math.min(settleMs, Math.max(0, deadline - performance.now())), signal);
     }
   } finally {
     unsubscribe();

@@ -1,4 +1,6 @@
 /** A device type is a class of devices; it owns the message types its devices may send, each with a JSON Schema. */
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
 import { z } from 'zod';
 import { countDevices } from '../store/device.ts';
 import {
@@ -58,8 +60,20 @@ function viewDeviceType(row: Row<'device_types'>) {
   };
 }
 
+/** Throws `bad_schema` for a schema that is none, naming the message type. */
+function requireSchemas(messageTypes: readonly { id: string; schema: object | boolean }[]): void {
+  for (const { id, schema } of messageTypes) {
+    try {
+      addFormats.default(new Ajv2020({ strict: false, allErrors: true })).compile(schema);
+    } catch (error) {
+      throw new Fault('bad_schema', `message type "${id}": ${(error as Error).message}`);
+    }
+  }
+}
+
 export async function createDeviceType(ctx: Context, caller: Caller, input: unknown) {
   const given = parseInput(deviceTypeSchema, input);
+  requireSchemas(given.message_types);
   const row: Row<'device_types'> = {
     id: given.id ?? newId(),
     project_id: caller.projectId,
@@ -90,6 +104,7 @@ export async function getDeviceType(ctx: Context, caller: Caller, id: string) {
 
 export async function changeDeviceType(ctx: Context, caller: Caller, id: string, input: unknown) {
   const given = parseInput(deviceTypeChangeSchema, input);
+  requireSchemas(given.message_types ?? []);
   await makeChange(ctx, caller, async (tx, note) => {
     await requireDeviceType(tx, caller, id);
     const change: { name?: string; message_types_json?: string } = {};

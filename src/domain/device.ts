@@ -5,6 +5,7 @@ import {
   deleteDevice as deleteDeviceRow,
   findDevice,
   findDeviceNames,
+  findDevices,
   insertDevices,
   listDevices as listDeviceRows,
   replaceTags,
@@ -23,7 +24,7 @@ import type { Context } from './context.ts';
 import { requireTypeIds } from './device-type.ts';
 import { Fault } from './fault.ts';
 import { requireGroups } from './group.ts';
-import { idSchema, instant, metadataSchema, nameSchema, pageSchema, parseInput } from './input.ts';
+import { idSchema, instant, metadataSchema, nameSchema, numberedPageSchema, parseInput } from './input.ts';
 import { stateOf } from './standing.ts';
 import { idsOnPath, tagSchema } from './target.ts';
 import { hashToken, makeToken } from './token.ts';
@@ -44,7 +45,11 @@ const deviceSchema = z.strictObject({
   tags: tagsSchema.default([]),
   metadata: metadataSchema.default({}),
 });
-const devicesSchema = z.array(deviceSchema).min(1).max(devicesPerCallMax);
+const newDeviceSchema = deviceSchema.refine(
+  (device) => device.group === undefined || device.group_id == null,
+  'give group or group_id, not both',
+);
+const devicesSchema = z.array(newDeviceSchema).min(1).max(devicesPerCallMax);
 const deviceChangeSchema = z.strictObject({
   name: nameSchema.optional(),
   group_id: idSchema.nullish(),
@@ -52,7 +57,7 @@ const deviceChangeSchema = z.strictObject({
   tags: tagsSchema.optional(),
   metadata: metadataSchema.optional(),
 });
-const filterSchema = pageSchema.extend({
+const filterSchema = numberedPageSchema.extend({
   group_id: idSchema.optional(),
   type: z.string().optional(),
   tag: z.string().optional(),
@@ -86,7 +91,7 @@ function viewDevice(ctx: Context, row: DeviceRow, tags: readonly string[]) {
 
 /** Makes one device. The answer is the only one that holds its token. */
 export async function createDevice(ctx: Context, caller: Caller, input: unknown) {
-  const given = parseInput(deviceSchema, input);
+  const given = parseInput(newDeviceSchema, input);
   const [made] = await addDevices(ctx, caller, [given]);
   if (!made) throw new Error('a device was added and is not there');
   return { ...(await getDevice(ctx, caller, made.id)), token: made.token };
@@ -97,19 +102,14 @@ export async function createDevices(ctx: Context, caller: Caller, input: unknown
   const given = parseInput(devicesSchema, input);
   requireDistinctNames(given);
   const made = await addDevices(ctx, caller, given);
-  return {
-    items: made.map(({ id, token, groupId }, place) => {
-      const device = given[place];
-      return {
-        id,
-        token,
-        name: device?.name,
-        group_id: groupId,
-        type: device?.type ?? null,
-        tags: device?.tags,
-      };
-    }),
-  };
+  const rows = await findDevices(
+    ctx.db,
+    caller.projectId,
+    made.map((device) => device.id),
+  );
+  const tokens = new Map(made.map(({ id, token }) => [id, token]));
+  const views = await viewDevices(ctx, rows);
+  return { items: views.map((view) => ({ ...view, token: tokens.get(view.id) ?? '' })) };
 }
 
 async function addDevices(ctx: Context, caller: Caller, given: readonly NewDevice[]) {
@@ -195,7 +195,6 @@ async function requireNewNames(db: Db, projectId: number, given: readonly NewDev
 
 export async function listDevices(ctx: Context, caller: Caller, input: unknown) {
   const { group_id, type, tag, q, online, ...paging } = parseInput(filterSchema, input);
-  const types = type === undefined ? undefined : await requireTypeIds(ctx.db, caller.projectId, [type]);
   const query = pageQuery(paging);
   const onlineIds = online === undefined ? undefined : ctx.presence.onlineIds(caller.projectId);
   const page = await listDeviceRows(
@@ -203,7 +202,7 @@ export async function listDevices(ctx: Context, caller: Caller, input: unknown) 
     caller.projectId,
     {
       groupId: group_id,
-      typeId: type === undefined ? undefined : types?.get(type),
+      type,
       tag,
       text: q,
       ids: online === true ? onlineIds : undefined,

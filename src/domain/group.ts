@@ -19,7 +19,7 @@ import type { Caller } from './caller.ts';
 import { refreshConnected } from './connection.ts';
 import type { Context } from './context.ts';
 import { Fault } from './fault.ts';
-import { idSchema, instant, nameSchema, pageSchema, parseInput } from './input.ts';
+import { idSchema, instant, nameSchema, numberedPageSchema, parseInput } from './input.ts';
 import { idsOnPath } from './target.ts';
 
 /** As deep as a path of ids fits its column. */
@@ -27,7 +27,7 @@ const depthMax = 16;
 const root = { path: '/', parent_id: 0 };
 
 const groupSchema = z.strictObject({ name: nameSchema, parent_id: idSchema.nullish() });
-const filterSchema = pageSchema.extend({
+const filterSchema = numberedPageSchema.extend({
   parent_id: z.coerce.number().pipe(z.int().nonnegative()).optional(),
   name: z.string().optional(),
 });

@@ -36,6 +36,11 @@ export const nameSchema = z
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses.
   .regex(/^[^\u0000-\u001f\u007f]*$/, 'must not hold control characters');
 
+/** Numbers are taken as the text they are written as: event ids in the wild are often digits. */
+export const eventIdSchema = z
+  .union([z.string(), z.int().transform(String)])
+  .pipe(nameSchema)
+  .refine((text) => !text.includes('/'), 'must not hold a slash');
 export const metadataSchema = z
   .record(z.string(), z.json())
   .refine(
@@ -49,10 +54,22 @@ export const instantSchema = z.iso.datetime({ offset: true }).transform((text) =
 /** Numbers that may come as text from a query. */
 export const idSchema = z.coerce.number().pipe(z.int().positive());
 
+/** A cursor that holds what the list goes on from. */
+export const cursorOf = (pattern: RegExp) =>
+  z
+    .string()
+    .refine(
+      (text) => pattern.test(Buffer.from(text, 'base64url').toString('utf8')),
+      'is not a cursor of ours',
+    )
+    .optional();
+
 export const pageSchema = z.object({
   limit: z.coerce.number().pipe(z.int().min(1)).optional(),
-  cursor: z.string().max(500).optional(),
+  cursor: cursorOf(/^[\w:-]{1,100}$/),
 });
+/** For lists in the order of numbers. */
+export const numberedPageSchema = pageSchema.extend({ cursor: cursorOf(/^\d{1,15}$/) });
 
 /** Milliseconds as RFC 3339 UTC; null stays null. */
 export function instant(time: number): string;

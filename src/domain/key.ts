@@ -22,7 +22,7 @@ import { type Caller, type Scope, scopes, withImplied } from './caller.ts';
 import type { Context } from './context.ts';
 import { Fault } from './fault.ts';
 import { newId } from './id.ts';
-import { instant, instantSchema, nameSchema, pageSchema, parseInput } from './input.ts';
+import { eventIdSchema, instant, instantSchema, nameSchema, pageSchema, parseInput } from './input.ts';
 import { hashToken, isWellFormed, makeToken, shownPart } from './token.ts';
 
 const eventIdsMax = 1_000;
@@ -42,7 +42,7 @@ const keySchema = z.strictObject({
     .array(z.enum(scopes))
     .min(1)
     .transform((list) => [...new Set(list)]),
-  event_ids: z.array(nameSchema).min(1).max(eventIdsMax).nullish(),
+  event_ids: z.array(eventIdSchema).min(1).max(eventIdsMax).nullish(),
   allowed_ips: z.array(networkSchema).min(1).max(allowedIpsMax).nullish(),
   expires_at: instantSchema.nullish(),
   enabled: z.boolean().default(true),

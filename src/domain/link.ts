@@ -5,14 +5,14 @@ import { deleteLink as deleteLinkRow, findLinkByHash, insertLink } from '../stor
 import { findOwned, listOwned } from '../store/owned.ts';
 import { pageQuery } from '../store/page.ts';
 import type { Db, Row } from '../store/schema.ts';
-import { eventIdSchema, findReadyAction } from './action.ts';
+import { findReadyAction } from './action.ts';
 import { makeChange } from './audit.ts';
 import { callOfMembers } from './call.ts';
 import type { Caller } from './caller.ts';
 import type { Context } from './context.ts';
 import { Fault } from './fault.ts';
 import { newId } from './id.ts';
-import { instant, instantSchema, pageSchema, parseInput } from './input.ts';
+import { eventIdSchema, instant, instantSchema, pageSchema, parseInput } from './input.ts';
 import { linkEnded } from './issue.ts';
 import { hashToken, isWellFormed, makeToken } from './token.ts';
 import {

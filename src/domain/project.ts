@@ -21,7 +21,7 @@ import { makeChange } from './audit.ts';
 import type { Caller } from './caller.ts';
 import type { Context } from './context.ts';
 import { Fault } from './fault.ts';
-import { instant, nameSchema, pageSchema, parseInput } from './input.ts';
+import { instant, nameSchema, numberedPageSchema, parseInput } from './input.ts';
 
 const projectSchema = z.strictObject({ name: nameSchema });
 
@@ -40,7 +40,7 @@ export async function createProject(ctx: Context, caller: Caller, input: unknown
 }
 
 export async function listProjects(ctx: Context, input: unknown) {
-  const page = await listProjectRows(ctx.db, pageQuery(parseInput(pageSchema, input)));
+  const page = await listProjectRows(ctx.db, pageQuery(parseInput(numberedPageSchema, input)));
   return { ...page, items: page.items.map(viewProject) };
 }
 

@@ -1,8 +1,19 @@
 /** Can we keep our promises now? Only with the database. */
+import { isAway } from '../store/dialect.ts';
 import { keepSetting, pingDatabase } from '../store/migrate.ts';
 import type { Db } from '../store/schema.ts';
 import type { Context } from './context.ts';
+import { Fault } from './fault.ts';
 import type { Seal } from './seal.ts';
+
+/** What a caller is told of a database that is away; any other error as it is. */
+export function withoutDatabase(error: unknown): unknown {
+  if (error instanceof Fault || !isAway(error)) return error;
+  return new Fault('unavailable', 'the database cannot be reached: try again', {
+    retryAfter: 5,
+    cause: error,
+  });
+}
 
 const pingTimeoutMs = 2_000;
 

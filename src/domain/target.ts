@@ -16,15 +16,18 @@ export const tagSchema = z
   .regex(/^[^\s,;]+$/, 'a tag has no spaces, commas or semicolons');
 const ids = z.array(z.int().positive()).min(1).max(idsMax).transform(unique);
 
-export const targetSchema = z.union([
-  z.strictObject({ all: z.literal(true) }),
-  z.strictObject({ groups: ids }),
-  z.strictObject({ devices: ids }),
-  z.strictObject({
-    tags: z.array(tagSchema).min(1).max(tagsMax).transform(unique),
-    match: z.enum(['any', 'all']).default('any'),
-  }),
-]);
+export const targetSchema = z.union(
+  [
+    z.strictObject({ all: z.literal(true) }),
+    z.strictObject({ groups: ids }),
+    z.strictObject({ devices: ids }),
+    z.strictObject({
+      tags: z.array(tagSchema).min(1).max(tagsMax).transform(unique),
+      match: z.enum(['any', 'all']).default('any'),
+    }),
+  ],
+  { error: 'must be one of {"all":true}, {"groups":[1]}, {"devices":[1]}, {"tags":["a"],"match":"any"}' },
+);
 
 /** Groups mean their whole subtree. */
 export type Target =

@@ -76,23 +76,48 @@ export async function fireTrigger(
   caller: TriggerCaller,
   request: TriggerRequest,
 ): Promise<Fired> {
-  const { call, idempotency } = request;
+  const { idempotency } = request;
   try {
-    const action = await requireReadyAction(ctx, caller, call.eventId);
-    if (request.dryRun) return { answer: await dryRun(ctx, action, call), replayed: false };
-    const once = idempotency && { ...idempotency, caller: callerLabel(caller) };
+    const once = idempotency && !request.dryRun ? { ...idempotency, caller: callerLabel(caller) } : null;
     const first = once ? await findFirstAnswer(ctx, ctx.db, once) : undefined;
     if (first instanceof Fault) throw first;
     const fired =
       first === undefined
-        ? await fireNow(ctx, caller, request, action, once)
+        ? await fireOrTry(ctx, caller, request, once)
         : { answer: first as TriggerAnswer, replayed: true };
-    if (request.waitMs > 0)
+    if (request.waitMs > 0 && !request.dryRun)
       fired.answer = {
         ...fired.answer,
         coverage: await waitForTrigger(ctx, caller.projectId, fired.answer.trigger_id ?? '', request),
       };
     return fired;
+  } catch (error) {
+    if (error instanceof Fault) await recordRefusal(ctx, caller, request, error);
+    throw error;
+  }
+}
+
+/** What to do with a GET: whoever opens a link in a browser may not know what it does. */
+export type Opened = { fire: true } | { seen: string } | { ask: ReadyAction };
+
+/**
+ * Decides about a GET. `notMeant` is the reason why nobody meant to fire, null when somebody did. Throws
+ * `method_not_allowed` for an action that is fired by POST alone, and what `fireTrigger` throws.
+ */
+export async function openTrigger(
+  ctx: Context,
+  caller: TriggerCaller,
+  request: TriggerRequest,
+  notMeant: string | null,
+): Promise<Opened> {
+  try {
+    const action = await requireReadyAction(ctx, caller, request.call.eventId);
+    if (!action.allowGet) throw new Fault('method_not_allowed', 'this action is fired by POST alone');
+    if (notMeant !== null) {
+      await recordSeen(ctx, caller, request, notMeant);
+      return { seen: notMeant };
+    }
+    return action.confirm && !request.dryRun ? { ask: action } : { fire: true };
   } catch (error) {
     if (error instanceof Fault) await recordRefusal(ctx, caller, request, error);
     throw error;
@@ -118,12 +143,25 @@ function callerLabel(caller: TriggerCaller): string {
   return caller.linkId === null ? `key ${caller.keyId}` : `link ${caller.linkId}`;
 }
 
+type Once = { caller: string; key: string; callHash: string } | null;
+
+async function fireOrTry(
+  ctx: Context,
+  caller: TriggerCaller,
+  request: TriggerRequest,
+  once: Once,
+): Promise<Fired> {
+  const action = await requireReadyAction(ctx, caller, request.call.eventId);
+  if (request.dryRun) return { answer: await dryRun(ctx, action, request.call), replayed: false };
+  return fireNow(ctx, caller, request, action, once);
+}
+
 async function fireNow(
   ctx: Context,
   caller: TriggerCaller,
   request: TriggerRequest,
   action: ReadyAction,
-  once: { caller: string; key: string; callHash: string } | null,
+  once: Once,
 ): Promise<Fired> {
   const { call } = request;
   const now = ctx.now();
@@ -250,7 +288,7 @@ function triggerRow(
 }
 
 /** Writes down a call that must not fire: a prefetch, a link preview. */
-export async function recordSeen(
+async function recordSeen(
   ctx: Context,
   caller: TriggerCaller,
   request: Pick<TriggerRequest, 'call' | 'source'>,
@@ -331,7 +369,7 @@ export async function getTrigger(ctx: Context, caller: Caller, id: string) {
   return {
     ...viewTrigger(row),
     call: fromJson<Record<string, unknown>>(row.call_json),
-    coverage: summarize([...coverages.values()], 100),
+    coverage: commands.length === 0 ? null : summarize([...coverages.values()], 100),
     commands: commands.map((command) => viewCommandWithCoverage(ctx, command, coverages.get(command.id))),
   };
 }

@@ -163,7 +163,15 @@ export async function signOut(ctx: Context, token: string): Promise<void> {
 
 function callerOfUser(row: Row<'users'>, address: string | null): Caller {
   const granted = withImplied(scopesOfRole[row.role as Role]);
-  return { projectId: row.project_id, kind: 'user', id: row.id, name: row.email, scopes: granted, address };
+  return {
+    projectId: row.project_id,
+    kind: 'user',
+    id: row.id,
+    name: row.email,
+    scopes: granted,
+    eventIds: null,
+    address,
+  };
 }
 
 async function hashPassword(password: string): Promise<string> {

@@ -19,7 +19,7 @@ export async function testAction({ ctx, caller, request, text, body, query }: Ca
       projectId: caller.projectId,
       keyId: caller.kind === 'key' ? caller.id : null,
       linkId: null,
-      eventIds: null,
+      eventIds: caller.eventIds,
       address: caller.address,
       userAgent: request.get('user-agent') ?? null,
     },

@@ -16,8 +16,9 @@ export function queryOf(url: string): Record<string, string> {
   return query;
 }
 
-function mediaTypeOf(contentType: string | undefined): string {
-  return contentType?.split(';', 1)[0]?.trim().toLowerCase() ?? '';
+/** The media type without its parameters; null when there is none. */
+export function mediaTypeOf(contentType: string | undefined): string | null {
+  return contentType?.split(';', 1)[0]?.trim().toLowerCase() || null;
 }
 
 /** The members of a JSON or form body. Throws `bad_request` or `unsupported_media_type`. */
@@ -48,7 +49,7 @@ export function readPayload(body: Buffer, contentType: string | undefined): unkn
   if (type === 'application/x-www-form-urlencoded') {
     return /^\s*[[{]/.test(text) ? parseJson(body) : parseForm(text);
   }
-  if (type === 'application/xml' || type === 'text/xml' || type.endsWith('+xml')) return parseXml(text);
+  if (type === 'application/xml' || type === 'text/xml' || type?.endsWith('+xml')) return parseXml(text);
   return text;
 }
 
@@ -66,7 +67,8 @@ export function readBase64Payload(text: string): Readonly<Record<string, unknown
   return requireMembers(parseJson(json, 'payload'));
 }
 
-function isJson(type: string): boolean {
+function isJson(type: string | null): boolean {
+  if (type === null) return false;
   return type === 'application/json' || type.endsWith('+json');
 }
 

@@ -1,6 +1,7 @@
 /** Maps what went wrong to HTTP, once. Anything that is no `Fault` is logged and told as `internal`. */
 import type { ErrorRequestHandler, Response } from 'express';
 import { describeFault, Fault, type FaultCode } from '../domain/fault.ts';
+import { withoutDatabase } from '../domain/readiness.ts';
 import type { Log } from '../log.ts';
 
 const statuses: Readonly<Record<FaultCode, number>> = {
@@ -46,7 +47,8 @@ export function statusOf(error: unknown): number {
 }
 
 /** Turns what a library threw at a request into a `Fault`, where it is one. */
-export function faultOf(error: unknown): unknown {
+export function faultOf(thrown: unknown): unknown {
+  const error = withoutDatabase(thrown);
   if (error instanceof Fault || typeof error !== 'object' || error === null) return error;
   const { status, message, errors, type } = error as {
     status?: unknown;

@@ -4,16 +4,13 @@ import type { Context } from '../domain/context.ts';
 import { isReady } from '../domain/readiness.ts';
 import type { Metrics } from './metrics.ts';
 
-export function useHealth(
-  app: Express,
-  { ctx, metrics, isDraining }: { ctx: Context; metrics: Metrics; isDraining: () => boolean },
-): void {
+export function useHealth(app: Express, { ctx, metrics }: { ctx: Context; metrics: Metrics }): void {
   app.get('/healthz', (_request, response) => {
     response.json({ status: 'ok' });
   });
 
   app.get('/readyz', async (_request, response) => {
-    const detail = isDraining()
+    const detail = ctx.stopping.aborted
       ? 'shutting down'
       : (await isReady(ctx))
         ? null

@@ -22,13 +22,8 @@ const openApiPath = join(import.meta.dirname, '../../openapi.yaml');
 
 export type HttpDoor = { server: Server; app: Express; addressOf: AddressOf };
 
-export function openHttp(options: {
-  ctx: Context;
-  config: Config;
-  isDraining: () => boolean;
-  checkAnswers: boolean;
-}): HttpDoor {
-  const { ctx, config, isDraining, checkAnswers } = options;
+export function openHttp(options: { ctx: Context; config: Config; checkAnswers: boolean }): HttpDoor {
+  const { ctx, config, checkAnswers } = options;
   const app = express();
   app
     .disable('x-powered-by')
@@ -42,7 +37,7 @@ export function openHttp(options: {
   observe(app, metrics, ctx);
   app.use(protect(config));
   useTriggers(app, { ctx, addressOf, triggerLimit: createLimit(config.limits.triggers), failedLimit });
-  useHealth(app, { ctx, metrics, isDraining });
+  useHealth(app, { ctx, metrics });
   useDocs(app, openApiPath);
   app.get('/', (_request, response) => response.redirect('/docs'));
   useSession(app, { ctx, addressOf, signInLimit: createLimit(config.limits.failedKeys) });
@@ -65,6 +60,8 @@ export function openHttp(options: {
 function observe(app: Express, metrics: Metrics, ctx: Context): void {
   app.use((request, response, next) => {
     const start = performance.now();
+    // A connection that is kept alive would hold up the end.
+    if (ctx.stopping.aborted) response.setHeader('connection', 'close');
     response.once('finish', () => {
       const route = request.route ? String(request.route.path) : 'none';
       const milliseconds = performance.now() - start;

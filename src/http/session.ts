@@ -1,6 +1,7 @@
 /** Signing in and out: the cookie that the console works with. */
 import express, { type Express, type Response } from 'express';
 import type { Context } from '../domain/context.ts';
+import { Fault } from '../domain/fault.ts';
 import { signIn, signOut } from '../domain/user.ts';
 import { type AddressOf, cookieOf, sessionCookie } from './auth.ts';
 import type { Limit } from './limit.ts';
@@ -29,6 +30,11 @@ export function useSession(
     const expires = new Date(expires_at);
     setCookie(response, token, expires);
     response.status(201).json({ user, expires_at: expires.toISOString() });
+  });
+
+  app.get(path, (_request, response) => {
+    response.setHeader('allow', 'POST, DELETE');
+    throw new Fault('method_not_allowed', 'this path takes POST and DELETE');
   });
 
   app.delete(path, async (request, response) => {

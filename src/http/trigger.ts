@@ -12,9 +12,8 @@ import { fireLink, openLink, previewLink } from '../domain/link.ts';
 import {
   type Fired,
   fireTrigger,
+  openTrigger,
   previewAction,
-  recordSeen,
-  requireReadyAction,
   type TriggerCaller,
   type TriggerRequest,
 } from '../domain/trigger.ts';
@@ -68,23 +67,12 @@ export function useTriggers(app: Express, options: Options): void {
     const caller = await authenticate(options, request, response, query);
     const members = query.payload === undefined ? {} : readBase64Payload(query.payload);
     const { call, options: how } = callOfMembers(members, query);
-    const action = await requireReadyAction(ctx, caller, call.eventId);
-    if (!action.allowGet) {
-      response.setHeader('allow', 'POST');
-      throw new Fault('method_not_allowed', 'this action is fired by POST alone');
-    }
-    const reason = request.method === 'HEAD' ? 'HEAD' : reasonNotToFire(request.headers);
-    if (reason !== null) {
-      await recordSeen(ctx, caller, { call, source: 'get' }, reason);
-      response.status(204).end();
-      return;
-    }
-    if (action.confirm && !how.dryRun) {
-      sendPage(response, 200, confirmPage(await previewAction(ctx, action)));
-      return;
-    }
-    const body = Buffer.alloc(0);
-    sendFired(request, response, await fireTrigger(ctx, caller, requestOf(request, call, how, 'get', body)));
+    const asked = requestOf(request, call, how, 'get', Buffer.alloc(0));
+    const notMeant = request.method === 'HEAD' ? 'HEAD' : reasonNotToFire(request.headers);
+    const opened = await openTrigger(ctx, caller, asked, notMeant);
+    if ('seen' in opened) response.status(204).end();
+    else if ('ask' in opened) sendPreview(request, response, await previewAction(ctx, opened.ask));
+    else sendFired(request, response, await fireTrigger(ctx, caller, asked));
   });
 
   app.all([path, `${path}/:event_id`], (request, response) => {
@@ -95,9 +83,7 @@ export function useTriggers(app: Express, options: Options): void {
 
   app.get('/l/:token', async (request, response) => {
     const link = await requireLink(options, request, response);
-    const preview = await previewLink(ctx, link);
-    if (wantsPage(request)) sendPage(response, 200, confirmPage(preview));
-    else response.set('cache-control', 'no-store').json({ message: 'POST here to fire', ...preview });
+    sendPreview(request, response, await previewLink(ctx, link));
   });
 
   app.post('/l/:token', readBody, async (request, response) => {
@@ -194,6 +180,14 @@ function sendFired(request: Request, response: Response, { answer, replayed }: F
   else response.set('cache-control', 'no-store').json(answer);
 }
 
+type Preview = Awaited<ReturnType<typeof previewAction>>;
+
+/** Says what firing would do; nothing has happened. */
+function sendPreview(request: Request, response: Response, preview: Preview): void {
+  if (wantsPage(request)) sendPage(response, 200, confirmPage(preview));
+  else response.set('cache-control', 'no-store').json({ message: 'POST here to fire', ...preview });
+}
+
 function sendPage(response: Response, status: number, html: string): void {
   response.status(status).set('cache-control', 'no-store').type('html').send(html);
 }
@@ -210,6 +204,8 @@ function triggerFaultHandler(log: Log): ErrorRequestHandler {
     if (response.headersSent) return next(error);
     const { code, detail } = describeFault(fault);
     setRetryAfter(response, fault);
+    // What may be done instead: the routes say it themselves, an action that forbids GET does not know routes.
+    if (code === 'method_not_allowed' && !response.hasHeader('allow')) response.setHeader('allow', 'POST');
     if (wantsPage(request)) return sendPage(response, statusOf(fault), faultPage(code, detail));
     response.status(statusOf(fault)).json({ message: 'Error', error: { code, detail } });
   };

@@ -5,6 +5,7 @@ import { authenticateDevice, closeConnection, openConnection } from '../domain/c
 import type { Context } from '../domain/context.ts';
 import { describeFault, Fault } from '../domain/fault.ts';
 import type { ConnectedDevice, Connection, Door } from '../domain/presence.ts';
+import { withoutDatabase } from '../domain/readiness.ts';
 import { takeReceipts } from '../domain/receipt.ts';
 import { createFlood, type Flood } from './flood.ts';
 import type { DeviceToServer, Refusal, ServerToDevice, StoredAnswer } from './protocol.ts';
@@ -91,7 +92,8 @@ async function notReady(): Promise<never> {
   throw new Fault('not_ready', 'events are not taken yet');
 }
 
-function refusal(ctx: Context, error: unknown): Refusal {
+function refusal(ctx: Context, thrown: unknown): Refusal {
+  const error = withoutDatabase(thrown);
   if (!(error instanceof Fault)) ctx.log.error({ err: error }, 'a message of a device failed');
   return { ok: false, error: describeFault(error) };
 }

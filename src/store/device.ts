@@ -80,7 +80,8 @@ export async function findDevices(db: Db, projectId: number, ids: readonly numbe
 export type DeviceFilter = {
   /** The group itself and all below it. */
   groupId?: number | undefined;
-  typeId?: string | undefined;
+  /** Id or name. */
+  type?: string | undefined;
   tag?: string | undefined;
   /** A part of the name. */
   text?: string | undefined;
@@ -96,7 +97,12 @@ export async function listDevices(
 ): Promise<Page<DeviceRow>> {
   let query = selectDevices(db).where('devices.project_id', '=', projectId);
   if (filter.groupId !== undefined) query = query.where('groups.path', 'like', `%/${filter.groupId}/%`);
-  if (filter.typeId !== undefined) query = query.where('devices.type_id', '=', filter.typeId);
+  if (filter.type !== undefined) {
+    const { type } = filter;
+    query = query.where((eb) =>
+      eb.or([eb('device_types.id', '=', type), eb('device_types.name', '=', type)]),
+    );
+  }
   if (filter.text !== undefined)
     query = query.where(sql<number>`instr(devices.name, ${filter.text})`, '>', 0);
   if (filter.ids !== undefined) query = query.where('devices.id', 'in', atLeastOne(filter.ids));
@@ -173,13 +179,12 @@ export async function listTargeted(
   db: Db,
   projectId: number,
   target: Target,
-  limit: number,
+  limit?: number,
 ): Promise<{ id: number; name: string }[]> {
-  return selectTargeted(db, projectId, target)
+  const query = selectTargeted(db, projectId, target)
     .select(['devices.id', 'devices.name'])
-    .orderBy('devices.id')
-    .limit(limit)
-    .execute();
+    .orderBy('devices.id');
+  return (limit === undefined ? query : query.limit(limit)).execute();
 }
 
 export async function countDevices(

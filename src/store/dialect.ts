@@ -46,6 +46,25 @@ export function isIndexThere(error: unknown): boolean {
   return errno === mysqlDuplicateKeyName || /index \S+ already exists/.test(String(message));
 }
 
+const awayCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EHOSTUNREACH',
+  'PROTOCOL_CONNECTION_LOST',
+  'ER_SERVER_SHUTDOWN',
+  'ER_CON_COUNT_ERROR',
+  'ER_TOO_MANY_USER_CONNECTIONS',
+]);
+
+/** The database can't be reached, or is kept busy by others: nothing is wrong with what was asked. */
+export function isAway(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return isTransient(error) || (typeof code === 'string' && awayCodes.has(code));
+}
+
 /** Another transaction stood in the way: the same work may pass when it is tried again. */
 export function isTransient(error: unknown): boolean {
   const { errcode, errno } = (error ?? {}) as DatabaseError;

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 import { CompiledQuery, Kysely, MysqlDialect, SqliteDialect } from 'kysely';
@@ -26,6 +26,7 @@ function openSqlite(path: string): Kysely<Tables> {
     dialect: new SqliteDialect({
       database: async () => {
         const database = new DatabaseSync(path, { timeout: sqliteBusyTimeoutMs });
+        if (path !== ':memory:') chmodSync(path, 0o600);
         // WAL: readers of other processes never wait for us. FULL: a commit that was answered survives a power cut.
         database.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = off');
         database.exec('pragma cache_size = -65536; pragma temp_store = memory; pragma mmap_size = 268435456');

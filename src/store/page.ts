@@ -2,9 +2,6 @@
 export type PageQuery = { limit: number; cursor: string | null };
 export type Page<T> = { items: T[]; next_cursor: string | null };
 
-/** A cursor that is no cursor of ours. */
-export type BadCursor = 'bad_cursor';
-
 const pageLimitDefault = 50;
 export const pageLimitMax = 200;
 

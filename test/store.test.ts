@@ -1,0 +1,381 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, suite, test } from 'node:test';
+import { newId } from '../src/domain/id.ts';
+import { insertCommands, listPendingPulses, retireCommands } from '../src/store/command.ts';
+import { findDevice, insertDevices, listDevices, listTargeted } from '../src/store/device.ts';
+import { dialectOf, isDuplicate, isTransient } from '../src/store/dialect.ts';
+import { findGroupsByName, insertGroup } from '../src/store/group.ts';
+import { insertLink, takeLinkUse } from '../src/store/link.ts';
+import { findSetting, keepSetting, migrateDatabase, takeNumbers } from '../src/store/migrate.ts';
+import { inTransaction, openDatabase } from '../src/store/open.ts';
+import { pageQuery } from '../src/store/page.ts';
+import { findProject, insertProject, listProjects } from '../src/store/project.ts';
+import { insertReceipts, listFinished, listReceipts } from '../src/store/receipt.ts';
+import type { Database, NewRow } from '../src/store/schema.ts';
+import { findAnswer, insertAnswer } from '../src/store/trigger.ts';
+import { createDatabase } from './mariadb.ts';
+import { spawnFleethook } from './process.ts';
+
+const mysqlUrl = process.env.FLEETHOOK_TEST_MYSQL_URL;
+const databases = [
+  { title: 'SQLite', urlOf: async (folder: string) => `sqlite:${join(folder, 'fleethook.db')}`, skip: false },
+  {
+    title: 'MariaDB',
+    urlOf: () => createDatabase(mysqlUrl ?? ''),
+    skip: mysqlUrl ? false : 'there is no MariaDB',
+  },
+] as const;
+
+const device = (id: number, name: string, project_id = 1): NewRow<'devices'> => ({
+  id,
+  project_id,
+  group_id: null,
+  type_id: null,
+  name,
+  metadata_json: '{}',
+  token_hash: `hash of ${id}`,
+  created_at: 1,
+  connected_at: null,
+  last_seen_at: null,
+  address: null,
+});
+const command = (id: string, project_id: number): NewRow<'commands'> => ({
+  id,
+  project_id,
+  trigger_id: null,
+  source: null,
+  function: 'show_toast',
+  slot: null,
+  params_json: '{}',
+  target_json: '{"all":true}',
+  issued_at: 1,
+  expires_at: 1_000,
+  in_force: 0,
+  canceled_at: null,
+});
+
+for (const { title, urlOf, skip } of databases) {
+  suite(`the store on ${title}`, { skip }, () => {
+    let folder: string;
+    let url: string;
+    let db: Database;
+    let other: Database;
+    before(async () => {
+      folder = mkdtempSync(join(tmpdir(), 'fleethook-store-'));
+      url = await urlOf(folder);
+      db = openDatabase(url);
+      // One handle a process is all SQLite can take: a second would wait for the first and keep it from going on.
+      other = title === 'SQLite' ? db : openDatabase(url);
+      await migrateDatabase(db, url);
+    });
+    after(async () => {
+      await db.destroy();
+      await other.destroy();
+      rmSync(folder, { recursive: true, force: true });
+    });
+    const project = (id: number) => insertProject(db, { id, name: `Project ${id}`, created_at: 1 });
+
+    test('a second migration applies nothing', async () => {
+      assert.deepEqual(await migrateDatabase(db, url), []);
+      assert.deepEqual(await migrateDatabase(other, url), []);
+      assert.equal((await findProject(db, 1))?.name, 'Default');
+    });
+
+    test('a transaction that throws leaves nothing, one that returns everything', async () => {
+      const make = (id: number, end: () => void) =>
+        inTransaction(db, async (tx) => {
+          await insertProject(tx, { id, name: `Project ${id}`, created_at: 1 });
+          assert.ok(await findProject(tx, id), 'seen inside');
+          end();
+          return id;
+        });
+      const fail = () => {
+        throw new Error('on purpose');
+      };
+      await assert.rejects(make(100, fail), /on purpose/);
+      assert.equal(await findProject(db, 100), undefined);
+      assert.equal(await make(100, () => {}), 100);
+      assert.equal((await findProject(other, 100))?.name, 'Project 100');
+    });
+
+    test('a transaction within a transaction is the same one', async () => {
+      const work = inTransaction(db, async (tx) => {
+        await inTransaction(tx, async (inner) => {
+          assert.equal(inner, tx);
+          await insertProject(inner, { id: 101, name: 'Project 101', created_at: 1 });
+        });
+        throw new Error('on purpose');
+      });
+      await assert.rejects(work, /on purpose/);
+      assert.equal(await findProject(db, 101), undefined);
+    });
+
+    test('a transaction that stood in the way of another is tried again', async () => {
+      await keepSetting(db, 'counter', '0');
+      const count = (handle: Database) =>
+        inTransaction(handle, async (tx) => {
+          await tx.updateTable('sequences').set({ next_value: 1 }).where('name', '=', 'none').execute();
+          const { value } = await tx
+            .selectFrom('settings')
+            .select('value')
+            .where('name', '=', 'counter')
+            .$if(dialectOf(tx).name === 'mysql', (query) => query.forUpdate())
+            .executeTakeFirstOrThrow();
+          const next = String(Number(value) + 1);
+          await tx.updateTable('settings').set({ value: next }).where('name', '=', 'counter').execute();
+        });
+      await Promise.all(Array.from({ length: 10 }, (_, place) => count(place % 2 ? db : other)));
+      assert.equal(await findSetting(db, 'counter'), '10');
+    });
+
+    test('a duplicate is told apart from other failures', async () => {
+      await project(110);
+      const wrong: [NewRow<'projects'>, boolean][] = [
+        [{ id: 110, name: 'another', created_at: 1 }, true],
+        [{ id: 111, name: 'Project 110', created_at: 1 }, true],
+        [{ id: 112, name: null as unknown as string, created_at: 1 }, false],
+      ];
+      for (const [row, duplicate] of wrong) {
+        await assert.rejects(insertProject(db, row), (error) => {
+          assert.deepEqual([isDuplicate(error), isTransient(error)], [duplicate, false]);
+          return true;
+        });
+      }
+      for (const nothing of [undefined, null, 'text', new Error('x')])
+        assert.equal(isDuplicate(nothing), false);
+    });
+
+    test('numbers are given once, however many ask at the same time', async () => {
+      const take = (place: number) => takeNumbers(place % 2 ? db : other, 'device', 10);
+      const firsts = await Promise.all(Array.from({ length: 20 }, (_, place) => take(place)));
+      const sorted = firsts.toSorted((one, next) => one - next);
+      assert.deepEqual(
+        sorted,
+        sorted.map((_, place) => (sorted[0] ?? 0) + place * 10),
+      );
+      const taken = inTransaction(db, async (tx) => {
+        await takeNumbers(tx, 'device', 10);
+        throw new Error('on purpose');
+      });
+      await assert.rejects(taken, /on purpose/);
+      assert.equal(await takeNumbers(other, 'device', 1), (sorted.at(-1) ?? 0) + 10);
+    });
+
+    test('a setting is kept by whoever comes first', async () => {
+      const kept = await Promise.all(
+        [db, other, db].map((each, place) => keepSetting(each, 'first', `${place}`)),
+      );
+      assert.equal(new Set(kept).size, 1);
+      assert.equal(await keepSetting(db, 'first', 'late'), kept[0]);
+      assert.equal(await findSetting(db, 'none'), null);
+    });
+
+    test('text is compared byte by byte, and comes back as it was', async () => {
+      await project(120);
+      const names = [
+        'Evac',
+        'evac',
+        'évac',
+        'e\u0301vac',
+        'EVAC',
+        'Straße',
+        'Strasse',
+        '🚨',
+        '🚒',
+        'ﬁre',
+        'fire',
+      ];
+      for (const [place, name] of names.entries()) {
+        await insertGroup(db, {
+          id: 1_200 + place,
+          project_id: 120,
+          parent_id: 0,
+          name,
+          path: `/${1_200 + place}/`,
+          created_at: 1,
+        });
+      }
+      for (const name of names) {
+        const found = await findGroupsByName(other, 120, [name]);
+        assert.deepEqual(
+          found.map((row) => row.name),
+          [name],
+        );
+      }
+    });
+
+    test('numbers come back as numbers, also large ones', async () => {
+      const created_at = 8_640_000_000_000_000;
+      await insertProject(db, { id: 9_007_199_254_740_991, name: 'Largest', created_at });
+      const row = await findProject(other, 9_007_199_254_740_991);
+      assert.deepEqual([row?.id, row?.created_at], [9_007_199_254_740_991, created_at]);
+      await db.deleteFrom('projects').where('id', '=', 9_007_199_254_740_991).execute();
+    });
+
+    test('a list is read in pages, each item once', async () => {
+      for (let id = 130; id < 137; id += 1) await project(id);
+      const seen: number[] = [];
+      let cursor: string | undefined;
+      do {
+        const page = await listProjects(db, pageQuery({ limit: 2, cursor }));
+        assert.ok(page.items.length <= 2);
+        seen.push(...page.items.map((row) => row.id));
+        cursor = page.next_cursor ?? undefined;
+      } while (cursor);
+      const whole = await listProjects(db, pageQuery({ limit: 10_000 }));
+      assert.deepEqual(
+        seen,
+        whole.items.map((row) => row.id),
+      );
+      assert.equal(whole.next_cursor, null);
+    });
+
+    test('many devices at once, with their tags; targets find them', async () => {
+      await project(140);
+      const rows = Array.from({ length: 2_500 }, (_, place) => device(140_000 + place, `d${place}`, 140));
+      const tags = rows.flatMap(({ id }) => [
+        { project_id: 140, tag: 'all', device_id: id },
+        ...(id % 500 === 0 ? [{ project_id: 140, tag: 'few', device_id: id }] : []),
+      ]);
+      await insertDevices(db, rows, tags);
+      const find = async (target: Parameters<typeof listTargeted>[2]) =>
+        (await listTargeted(other, 140, target, 10_000)).length;
+      assert.equal(await find({ all: true }), 2_500);
+      assert.equal(await find({ tags: ['all', 'few'], match: 'all' }), 5);
+      assert.equal(await find({ tags: ['few', 'none'], match: 'any' }), 5);
+      assert.equal(await find({ tags: ['few', 'none'], match: 'all' }), 0);
+      assert.equal(await find({ devices: rows.map(({ id }) => id) }), 2_500);
+      assert.equal((await listTargeted(other, 141, { all: true }, 10)).length, 0);
+      const page = await listDevices(db, 140, { text: 'd249' }, pageQuery({}));
+      assert.deepEqual(
+        page.items.map((row) => row.name),
+        ['d249', ...Array.from(Array(10), (_, n) => `d249${n}`)],
+      );
+      const twice = insertDevices(db, [device(150_000, 'new', 140), device(150_001, 'd7', 140)], []);
+      await assert.rejects(twice, isDuplicate);
+      assert.equal(await findDevice(db, 140, 150_000), undefined);
+    });
+
+    test('a receipt that is said twice is one', async () => {
+      await project(160);
+      const [id, another] = [newId(), newId()];
+      await insertDevices(db, [device(160_000, 'one', 160)], []);
+      const receipt = (status: string, at: number) => {
+        return { command_id: id, device_id: 160_000, status, detail: null, at };
+      };
+      await insertReceipts(db, [receipt('received', 1), receipt('received', 2), receipt('applied', 3)]);
+      await Promise.all([db, other].map((each) => insertReceipts(each, [receipt('applied', 4)])));
+      const { items } = await listReceipts(db, id, pageQuery({}));
+      assert.deepEqual(
+        items.map((row) => [row.status, row.at, row.device_name]),
+        [
+          ['applied', 3, 'one'],
+          ['received', 1, 'one'],
+        ],
+      );
+      assert.deepEqual(await listFinished(db, 160_000, [id, another]), new Set([id]));
+      assert.deepEqual(await listFinished(db, 160_001, [id]), new Set());
+    });
+
+    test('pending are the pulses for a device that it has not finished and that have not ended', async () => {
+      await project(170);
+      const ids = Array.from({ length: 6 }, newId);
+      const [applied, received, ended, twice, foreign, late] = ids as [
+        string,
+        string,
+        string,
+        string,
+        string,
+        string,
+      ];
+      const pulse = (command_id: string, scope: string, expires_at: number, project_id = 170) => {
+        return { project_id, scope, expires_at, command_id };
+      };
+      const pulses = [
+        pulse(applied, 'all', 100),
+        pulse(received, 'all', 100),
+        pulse(ended, 'all', 50),
+        pulse(twice, 'tag:a', 100),
+        pulse(twice, 'tag:b', 100),
+        pulse(foreign, 'all', 100, 171),
+        pulse(late, 'group:7', 51),
+        pulse(late, 'group:8', 51),
+      ];
+      await insertCommands(
+        db,
+        ids.map((id) => command(id, 170)),
+        pulses,
+      );
+      const says = (command_id: string, status: string, device_id = 1) => {
+        return { command_id, device_id, status, detail: null, at: 1 };
+      };
+      await insertReceipts(db, [
+        says(applied, 'failed'),
+        says(received, 'received'),
+        says(twice, 'applied', 2),
+      ]);
+      const pending = async (scopes: string[], deviceId = 1) =>
+        (await listPendingPulses(other, 170, scopes, deviceId, 50)).map(({ id }) => id);
+      assert.deepEqual(await pending(['all', 'tag:a', 'tag:b', 'group:7']), [received, twice, late].sort());
+      assert.deepEqual(await pending(['all', 'tag:a'], 2), [applied, received]);
+      assert.deepEqual(await pending(['group:9']), []);
+    });
+
+    test('a link is used as often as it may be, however many try', async () => {
+      const id = newId();
+      await insertLink(db, {
+        id,
+        project_id: 1,
+        event_id: 'evac',
+        token_hash: id,
+        token_sealed: '',
+        payload_json: '{}',
+        expires_at: 100,
+        max_uses: 3,
+        uses: 0,
+        created_at: 1,
+      });
+      const uses = Array.from({ length: 10 }, (_, place) => takeLinkUse(place % 2 ? db : other, id, 99));
+      assert.equal((await Promise.all(uses)).filter(Boolean).length, 3);
+      assert.equal(await takeLinkUse(db, newId(), 99), false);
+    });
+
+    test('what changes nothing counts as found, and an empty list is no statement', async () => {
+      await retireCommands(db, []);
+      await insertCommands(db, [], []);
+      await insertReceipts(db, []);
+      const id = newId();
+      const row = { caller: 'key 1', idempotency_key: id, call_hash: 'h', trigger_id: id, answer_json: '{}' };
+      await insertAnswer(db, { ...row, created_at: 5 });
+      await insertAnswer(other, { ...row, created_at: 7 });
+      assert.equal((await findAnswer(db, 'key 1', id, 7))?.created_at, 7);
+      assert.equal(await findAnswer(db, 'key 1', id, 8), undefined);
+      assert.equal(await findAnswer(db, 'key 2', id, 0), undefined);
+      const same = await db.updateTable('projects').set({ id: 1 }).where('id', '=', 1).executeTakeFirst();
+      assert.equal(same.numUpdatedRows, 1n);
+    });
+  });
+
+  suite(`processes that start together on ${title}`, { skip }, () => {
+    test('migrate a fresh database once', async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'fleethook-store-'));
+      const env = {
+        DATA_DIR: folder,
+        DATABASE_URL: await urlOf(folder),
+        FLEETHOOK_SECRET: 'the same for every process',
+      };
+      const runs = Array.from({ length: 3 }, () => spawnFleethook(['migrate'], env));
+      const codes = await Promise.all(runs.map((run) => run.exited));
+      const said = runs.map((run) => run.output());
+      assert.deepEqual(codes, [0, 0, 0], said.join());
+      assert.equal(said.filter((text) => text.includes('applied: 0001-initial')).length, 1, said.join());
+      assert.equal(said.filter((text) => text.includes('up to date')).length, 2, said.join());
+      const again = spawnFleethook(['migrate'], env);
+      assert.deepEqual([await again.exited, again.output()], [0, 'the schema is up to date\n']);
+      rmSync(folder, { recursive: true, force: true });
+    });
+  });
+}
