@@ -13,123 +13,148 @@ import {
 } from './servers.ts';
 
 export const fleetServers = ['raw ws', 'Socket.IO', 'Fleethook'] as const satisfies ServerName[];
+type FleetServer = (typeof fleetServers)[number];
 
-const dialects: Record<(typeof fleetServers)[number], Dialect> = {
+const dialects: Record<FleetServer, Dialect> = {
   'raw ws': 'open',
   'Socket.IO': 'namespace',
   Fleethook: 'state',
 };
-/** Connect once and go, so that the connections that count meet a server that has seen some. */
+/** Connect first and go, so that the connections that count meet a server that has seen some. */
 const warmUpDevices = 500;
 /** Fleethook writes down once a second who was seen: that belongs to the cost of a connection. */
 const settleMs = 1_500;
-const warmUpCommands = 15_000;
-const measuredCommands = 50_000;
-const warmUpReceiptRounds = 2;
-const measuredReceiptRounds = 5;
-
-export type FleetParts = { connect: boolean; fanout: boolean; receipts: boolean };
+const commandsPerRound = 10_000;
+const warmUpRounds = 2;
 
 type Options = {
   fleet: Fleet;
-  rounds: number;
   devices: number;
-  parts: FleetParts;
+  rounds: number;
   profile: ((phase: string) => Profile) | null;
   say: (line: string) => void;
 };
 
-export async function measureFleet(options: Options): Promise<{ rounds: Round[]; checks: string[] }> {
-  const { devices, say } = options;
-  const rounds: Round[] = [];
-  const heard = { commands: 0, receipts: 0 };
-  for (let round = 1; round <= options.rounds; round += 1) {
-    const figures: Round = new Map();
-    for (const name of fleetServers) {
-      say(`${devices} devices: round ${round} of ${options.rounds}, ${name}`);
-      const isProfiled = round === options.rounds && name === 'Fleethook';
-      const visit = await visitServer(name, { ...options, profile: isProfiled ? options.profile : null });
-      figures.set(name, visit.figures);
-      heard.commands += visit.commands;
-      heard.receipts += visit.stored;
-    }
-    rounds.push(figures);
-  }
-  const { fanout, receipts } = options.parts;
-  return {
-    rounds,
-    checks: [
-      ...(fanout ? [`${devices} devices: all ${heard.commands} commands were heard, each once.`] : []),
-      ...(receipts
-        ? [`${devices} devices: all ${heard.receipts} receipts are in Fleethook's database.`]
-        : []),
-    ],
-  };
-}
-
-/** One server from its start to its end. */
-async function visitServer(name: (typeof fleetServers)[number], options: Options) {
-  const { fleet, devices, parts, profile } = options;
+/** A server and its load, alone on their cores as long as nobody asks the others for anything. */
+async function startPair(name: FleetServer, { fleet, devices }: Options) {
   await using started = new AsyncDisposableStack();
   const [server, load] = await Promise.all([
     startServer(name, fleet).then((server) => started.use(server)),
     startLoad().then((load) => started.use(load)),
   ]);
-  const connect = (count: number) =>
-    load.ask('connect', { url: server.url, dialect: dialects[name], tokens: fleet.tokens.slice(0, count) });
-  const broadcast = (commands: number) => load.ask('broadcast', server.post, Math.ceil(commands / devices));
-  const figures: Record<string, number> = {};
+  const parts = started.move();
+  return {
+    name,
+    server,
+    load,
+    connect: (count = devices) =>
+      load.ask('connect', { url: server.url, dialect: dialects[name], tokens: fleet.tokens.slice(0, count) }),
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
+  };
+}
 
-  if (parts.connect) {
-    await connect(Math.min(warmUpDevices, devices));
-    await load.ask('disconnect');
-    await sleep(settleMs);
-    const before = await server.child.ask('memory');
-    const taken = await cpuOf(
-      server,
-      async () => {
-        const took = await connect(devices);
-        await sleep(settleMs);
-        return took;
-      },
-      profile?.('connect'),
-    );
-    const after = await server.child.ask('memory');
-    figures.seconds = taken.answer;
-    figures.connectCpu = taken.cpu / devices;
-    figures.resident = (after.resident - before.resident) / devices / 1_024;
-    figures.heap = (after.heap - before.heap) / devices / 1_024;
-  } else {
-    await connect(devices);
-    await sleep(settleMs);
-  }
+// ---------------------------------------------------------------------------------------------- connecting
 
-  if (parts.fanout) {
-    await broadcast(warmUpCommands);
-    const times = Math.ceil(measuredCommands / devices);
-    const told = await cpuOf(server, () => broadcast(measuredCommands), profile?.(`fan-out to ${devices}`));
-    figures.fanout = told.cpu / (times * devices);
-  }
-
-  let stored = 0;
-  if (parts.receipts) {
-    let spent = 0;
-    const receiptProfile = profile?.('receipts') ?? null;
-    for (let round = 1; round <= warmUpReceiptRounds + measuredReceiptRounds; round += 1) {
-      await broadcast(devices);
-      const isLast = round === warmUpReceiptRounds + measuredReceiptRounds;
-      const given = await cpuOf(server, () => load.ask('receipts'), isLast ? receiptProfile : null);
-      if (round > warmUpReceiptRounds) spent += given.cpu;
+/** Every server starts anew in every round: a heap that was larger before would hide what a device adds. */
+export async function measureConnects(options: Options): Promise<Round[]> {
+  const { devices, say } = options;
+  const rounds: Round[] = [];
+  for (let round = 1; round <= options.rounds; round += 1) {
+    const figures: Round = new Map();
+    for (const name of fleetServers) {
+      say(`${devices} devices connect: round ${round} of ${options.rounds}, ${name}`);
+      const isProfiled = round === options.rounds && name === 'Fleethook';
+      figures.set(name, await connectOnce(name, options, isProfiled));
     }
-    figures.receipt = spent / (measuredReceiptRounds * devices);
-    const { answers, refusals } = await load.ask('heard');
+    rounds.push(figures);
+  }
+  return rounds;
+}
+
+async function connectOnce(name: FleetServer, options: Options, isProfiled: boolean) {
+  const { devices, profile } = options;
+  await using pair = await startPair(name, options);
+  const { child } = pair.server;
+  await pair.connect(Math.min(warmUpDevices, devices));
+  await pair.load.ask('disconnect');
+  await sleep(settleMs);
+  const before = await child.ask('memory');
+  const work = async () => {
+    const took = await pair.connect();
+    await sleep(settleMs);
+    return took;
+  };
+  const { cpu, answer: seconds } = await cpuOf(pair.server, work, isProfiled ? profile?.('connect') : null);
+  const after = await child.ask('memory');
+  return {
+    seconds,
+    connectCpu: cpu / devices,
+    resident: (after.resident - before.resident) / devices / 1_024,
+    heap: (after.heap - before.heap) / devices / 1_024,
+  };
+}
+
+// ---------------------------------------------------------------------------------------------- telling and hearing
+
+/** All servers keep their fleet connected and take turns; first all the commands, then all the receipts. */
+export async function measureCommands(
+  options: Options & { receipts: boolean },
+): Promise<{ rounds: Round[]; checks: string[] }> {
+  const { devices, say } = options;
+  await using started = new AsyncDisposableStack();
+  const pairs: Awaited<ReturnType<typeof startPair>>[] = [];
+  for (const name of fleetServers) {
+    say(`${devices} devices connect to ${name}`);
+    const pair = started.use(await startPair(name, options));
+    await pair.connect();
+    pairs.push(pair);
+  }
+  await sleep(settleMs);
+
+  const times = Math.ceil(commandsPerRound / devices);
+  const rounds: Round[] = Array.from({ length: options.rounds }, () => new Map());
+
+  /** Does it on every server in every round, and files what it cost, divided by how much was done. */
+  async function takeTurns(
+    figure: string,
+    done: number,
+    phase: string,
+    work: (pair: (typeof pairs)[number]) => Promise<void>,
+    prepare: (pair: (typeof pairs)[number]) => Promise<void> = async () => undefined,
+  ) {
+    for (let round = -warmUpRounds; round < options.rounds; round += 1) {
+      for (const pair of pairs) {
+        await prepare(pair);
+        const isProfiled = round === options.rounds - 1 && pair.name === 'Fleethook';
+        const profile = isProfiled ? options.profile?.(phase) : null;
+        const { cpu } = await cpuOf(pair.server, () => work(pair), profile);
+        const figures = rounds[round]?.get(pair.name) ?? {};
+        rounds[round]?.set(pair.name, { ...figures, [figure]: cpu / done });
+      }
+    }
+  }
+
+  const tell = (pair: (typeof pairs)[number], often: number) =>
+    pair.load.ask('broadcast', pair.server.post, often);
+  say(`${devices} devices: ${options.rounds} rounds of commands`);
+  await takeTurns('command', times * devices, `commands to ${devices}`, (pair) => tell(pair, times));
+  if (options.receipts) {
+    say(`${devices} devices: ${options.rounds} rounds of receipts`);
+    const give = (pair: (typeof pairs)[number]) => pair.load.ask('receipts');
+    await takeTurns('receipt', devices, 'receipts', give, (pair) => tell(pair, 1));
+  }
+
+  const checks = [];
+  for (const { name, server, load } of pairs) {
+    const { commands, answers, refusals } = await load.ask('heard');
     if (refusals > 0) throw new Error(`${name} refused ${refusals} receipts`);
-    if (server.databaseFile !== null) {
-      stored = countReceipts(server.databaseFile);
-      if (stored !== answers) throw new Error(`${answers} receipts were acknowledged, ${stored} are on disk`);
-    }
+    if (server.databaseFile === null) continue;
+    const stored = countReceipts(server.databaseFile);
+    if (stored !== answers) throw new Error(`${answers} receipts were acknowledged, ${stored} are on disk`);
+    const receipts = options.receipts ? ` All ${stored} receipts are in its database.` : '';
+    checks.push(`${devices} devices: all ${commands} commands of ${name} were heard, each once.${receipts}`);
   }
-  return { figures, commands: (await load.ask('heard')).commands, stored };
+  return { rounds, checks };
 }
 
 function countReceipts(databaseFile: string): number {

@@ -6,7 +6,7 @@ import { closeSync, fsyncSync, mkdirSync, openSync, unlinkSync, writeSync } from
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { fleetServers, measureFleet } from './fleet.ts';
+import { fleetServers, measureCommands, measureConnects } from './fleet.ts';
 import type { Hot } from './measure.ts';
 import { cores, type Profile, pinThisProcess, prepareFleet } from './servers.ts';
 import { formatTable, type Row, type Section } from './table.ts';
@@ -22,19 +22,25 @@ const usage = `node bench/main.ts [--only triggers|fanout|connect] [--quick] [--
 type Part = 'triggers' | 'fanout' | 'connect';
 const parts: readonly Part[] = ['triggers', 'fanout', 'connect'];
 
-const full = {
-  triggerRounds: 5,
-  seconds: 2,
-  warmUpSeconds: 2,
-  fleetRounds: 3,
+type Size = {
+  triggers: { rounds: number; seconds: number; warmUpSeconds: number };
+  commandRounds: number;
+  connectRounds: number;
+  fewDevices: number;
+  manyDevices: number;
+};
+
+const full: Size = {
+  triggers: { rounds: 7, seconds: 1.5, warmUpSeconds: 2 },
+  commandRounds: 9,
+  connectRounds: 3,
   fewDevices: 1_000,
   manyDevices: 5_000,
 };
-const quick = {
-  triggerRounds: 1,
-  seconds: 2,
-  warmUpSeconds: 1,
-  fleetRounds: 1,
+const quick: Size = {
+  triggers: { rounds: 1, seconds: 1.5, warmUpSeconds: 1 },
+  commandRounds: 1,
+  connectRounds: 1,
   fewDevices: 200,
   manyDevices: 1_000,
 };
@@ -57,32 +63,29 @@ async function main(args: string[]): Promise<number> {
   const checks: string[] = [];
 
   pinThisProcess();
-  say(`${size.manyDevices} devices are enrolled`);
-  using fleet = await prepareFleet(size.manyDevices);
-  const shared = { fleet, rounds: size.fleetRounds, profile, say };
+  const { fewDevices, manyDevices, commandRounds, connectRounds } = size;
+  say(`${manyDevices} devices are enrolled`);
+  using fleet = await prepareFleet(manyDevices);
+  const shared = { fleet, profile, say };
   if (isWanted('triggers')) {
-    const { triggerRounds: rounds, seconds, warmUpSeconds } = size;
-    const measured = await measureTriggers({ ...shared, rounds, seconds, warmUpSeconds });
+    const measured = await measureTriggers({ ...shared, ...size.triggers });
     sections.push({ ...triggerSection, rounds: measured.rounds });
     checks.push(...measured.checks);
   }
   if (isWanted('fanout')) {
-    const devices = size.fewDevices;
-    const measured = await measureFleet({
-      ...shared,
-      devices,
-      parts: { connect: false, fanout: true, receipts: false },
-    });
-    sections.push(fleetSection(devices, [fanoutRow], measured.rounds));
-    checks.push(...measured.checks);
+    for (const [devices, rows] of [
+      [fewDevices, [commandRow]],
+      [manyDevices, [commandRow, receiptRow]],
+    ] as const) {
+      const receipts = rows.length > 1;
+      const measured = await measureCommands({ ...shared, devices, rounds: commandRounds, receipts });
+      sections.push(fleetSection(`${devices} devices told`, rows, measured.rounds));
+      checks.push(...measured.checks);
+    }
   }
-  if (isWanted('fanout') || isWanted('connect')) {
-    const devices = size.manyDevices;
-    const [connect, fanout] = [isWanted('connect'), isWanted('fanout')];
-    const measured = await measureFleet({ ...shared, devices, parts: { connect, fanout, receipts: fanout } });
-    const rows = [...(fanout ? [fanoutRow, receiptRow] : []), ...(connect ? connectRows : [])];
-    sections.push(fleetSection(devices, rows, measured.rounds));
-    checks.push(...measured.checks);
+  if (isWanted('connect')) {
+    const rounds = await measureConnects({ ...shared, devices: manyDevices, rounds: connectRounds });
+    sections.push(fleetSection(`${manyDevices} devices connect`, connectRows, rounds));
   }
 
   const text = [machineLine(), formatTable(sections), ...notes, ...checks, ...profiles.map(formatProfile)];
@@ -115,7 +118,6 @@ const triggerSection: Omit<Section, 'rounds'> = {
   ceiling: triggerServers[0],
   plain: triggerServers[1],
   peer: triggerServers[2],
-  names: {},
   rows: [
     { label: 'triggers per second', figure: 'perSecond', digits: 0, ratios: true },
     { label: 'server CPU a trigger, µs', figure: 'cpu', digits: 1, ratios: true },
@@ -125,9 +127,9 @@ const triggerSection: Omit<Section, 'rounds'> = {
   ],
 };
 
-const fanoutRow: Row = {
+const commandRow: Row = {
   label: 'server CPU a command delivered, µs',
-  figure: 'fanout',
+  figure: 'command',
   digits: 1,
   ratios: true,
 };
@@ -139,17 +141,9 @@ const connectRows: Row[] = [
   { label: 'heap and buffers a device, KiB', figure: 'heap', digits: 1, ratios: true },
 ];
 
-function fleetSection(devices: number, rows: Row[], rounds: Section['rounds']): Section {
+function fleetSection(title: string, rows: readonly Row[], rounds: Section['rounds']): Section {
   const [ceiling, peer] = fleetServers;
-  return {
-    title: `${devices.toLocaleString('en')} devices`,
-    ceiling,
-    plain: null,
-    peer,
-    names: {},
-    rows,
-    rounds,
-  };
+  return { title, ceiling, plain: null, peer, rows, rounds };
 }
 
 const notes = [

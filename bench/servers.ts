@@ -137,7 +137,7 @@ export type Profile = { path: string; take(hot: Hot[]): void };
 export async function cpuOf<T>(
   { child }: MeasuredServer,
   work: () => Promise<T>,
-  profile: Profile | null = null,
+  profile?: Profile | null,
 ): Promise<{ cpu: number; answer: T }> {
   if (profile) await child.ask('startProfile');
   const before = await child.ask('cpu');

@@ -9,8 +9,7 @@ export type Section = {
   ceiling: ServerName;
   plain: ServerName | null;
   peer: ServerName;
-  names: Partial<Record<ServerName, string>>;
-  rows: Row[];
+  rows: readonly Row[];
   rounds: readonly Round[];
 };
 
@@ -40,17 +39,8 @@ function pad(cell: string, width: number, column: number): string {
   return column === 0 ? cell.padEnd(width) : cell.padStart(width);
 }
 
-function headOf({ title, ceiling, plain, peer, names }: Section): string[] {
-  const nameOf = (server: ServerName | null) => (server === null ? none : (names[server] ?? server));
-  return [
-    title,
-    nameOf(ceiling),
-    nameOf(plain),
-    nameOf(peer),
-    'Fleethook',
-    `÷ ${nameOf(ceiling)}`,
-    `÷ ${nameOf(peer)}`,
-  ];
+function headOf({ title, ceiling, plain, peer }: Section): string[] {
+  return [title, ceiling, plain ?? none, peer, 'Fleethook', `÷ ${ceiling}`, `÷ ${peer}`];
 }
 
 function cellsOf({ ceiling, plain, peer, rounds }: Section, row: Row): string[] {

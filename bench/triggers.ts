@@ -18,7 +18,7 @@ export const triggerServers = [
   'Fleethook',
 ] as const satisfies ServerName[];
 
-const settleMs = 300;
+const settleMs = 200;
 
 export async function measureTriggers(options: {
   fleet: Fleet;

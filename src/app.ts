@@ -42,6 +42,8 @@ export type AppOptions = {
   config: Config;
   log?: Log;
   now?: () => number;
+  /** Gives up starting when it is aborted; once the server is up, `close` ends it. */
+  signal?: AbortSignal;
   /** Checks answers against openapi.yaml too, for tests. */
   checkAnswers?: boolean;
 };
@@ -57,7 +59,7 @@ export async function openContext(
 
   const db = openDatabase(config.databaseUrl);
   opened.defer(() => db.destroy());
-  await reachDatabase(db, (error, attempt) =>
+  await reachDatabase(db, options.signal, (error, attempt) =>
     log.warn({ reason: reasonOf(error), attempt }, 'the database is not there yet: trying again'),
   );
   const applied = await migrateDatabase(db, config.databaseUrl);

@@ -6,6 +6,7 @@ import { type Config, readConfig } from './config.ts';
 import { systemCaller } from './domain/caller.ts';
 import { Fault } from './domain/fault.ts';
 import { createKey } from './domain/key.ts';
+import { getProject } from './domain/project.ts';
 import { runDemo } from './fleet/demo.ts';
 import { runSimulation } from './fleet/simulation.ts';
 import { createLog } from './log.ts';
@@ -121,14 +122,21 @@ type KeyOptions = {
 };
 
 async function serve(terminal: Terminal): Promise<void> {
-  const app = await startApp({ config: configOf(terminal) });
-  if (!terminal.signal.aborted) await once(terminal.signal, 'abort');
-  await app.close();
+  const { signal } = terminal;
+  try {
+    const app = await startApp({ config: configOf(terminal), signal });
+    if (!signal.aborted) await once(signal, 'abort');
+    await app.close();
+  } catch (error) {
+    // Told to end while it was still waiting for the database: then that is no failure.
+    if (!signal.aborted) throw error;
+  }
 }
 
 async function makeKey(terminal: Terminal, options: KeyOptions): Promise<void> {
   const config = configOf(terminal, { LOG_LEVEL: 'warn' });
-  await using opened = await openContext({ config });
+  await using opened = await openContext({ config, signal: terminal.signal });
+  await getProject(opened.ctx, options.project);
   const made = await createKey(opened.ctx, systemCaller(options.project, 'command line'), {
     name: options.name,
     scopes: options.scopes,

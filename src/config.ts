@@ -54,7 +54,7 @@ export function readConfig(env: Environment): { config: Config } | { problems: s
 
   const dataDir = text('DATA_DIR') ?? './data';
   const databaseUrl = text('DATABASE_URL') ?? `sqlite:${join(dataDir, 'fleethook.db')}`;
-  if (!/^sqlite:.+|^mysql:\/\/.+/.test(databaseUrl)) {
+  if (!/^sqlite:.+/.test(databaseUrl) && !isMysqlUrl(databaseUrl)) {
     problems.push('DATABASE_URL must be sqlite:<path> or mysql://user:password@host/database');
   }
   const publicUrl = text('PUBLIC_URL');
@@ -94,6 +94,13 @@ export function readConfig(env: Environment): { config: Config } | { problems: s
   return problems.length > 0 ? { problems } : { config: Object.freeze(config) };
 }
 
+/** An address, or one with the length of its prefix. */
+function isNetwork(text: string): boolean {
+  const [address = '', prefix = '0', ...rest] = text.split('/');
+  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  return rest.length === 0 && /^\d{1,3}$/.test(prefix) && Number(prefix) <= bits;
+}
+
 const proxyNames = ['loopback', 'linklocal', 'uniquelocal'];
 
 function readTrustProxy(given: string | null, problems: string[]): Config['trustProxy'] {
@@ -101,12 +108,18 @@ function readTrustProxy(given: string | null, problems: string[]): Config['trust
   if (given === 'true') return true;
   if (/^\d{1,2}$/.test(given)) return Number(given);
   const parts = given.split(',').map((part) => part.trim());
-  const isProxy = (part: string) => proxyNames.includes(part) || isIP(part.replace(/\/\d{1,3}$/, '')) !== 0;
+  const isProxy = (part: string) => proxyNames.includes(part) || isNetwork(part);
   if (!parts.every(isProxy)) {
     problems.push(`TRUST_PROXY must be a number of hops, or addresses and networks, not "${given}"`);
     return false;
   }
   return parts;
+}
+
+function isMysqlUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname, pathname } = new URL(text);
+  return protocol === 'mysql:' && hostname !== '' && pathname.length > 1;
 }
 
 function isHttpUrl(text: string): boolean {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import { functionCatalogue } from '../src/domain/function-catalogue.ts';
 import { bodyOf, codeOf, listAll, makeTenant, oneServer, type Tenant } from './management.ts';
-import { adminKey, onEveryDatabase, request, type TestDevice } from './server.ts';
+import { adminKey, type Call, onEveryDatabase, request, type TestDevice } from './server.ts';
 import { waitFor } from './wait.ts';
 
 type Params = Record<string, unknown>;
@@ -210,27 +210,24 @@ onEveryDatabase('actions', (start) => {
     assert.equal(command.params.message, 'new');
     bodyOf(await patch(action.event_id, { enabled: false }), 200);
     assert.deepEqual(codeOf(await of.api(`${path}/test`, { body: {} })), [404, 'unknown_event']);
-    const taken = bodyOf(await save([loop]), 201);
-    assert.deepEqual(codeOf(await patch(taken.event_id, { event_id: action.event_id })), [409, 'name_taken']);
+    // What callers and links know it by stays.
+    assert.deepEqual(codeOf(await patch(action.event_id, { event_id: 'other' })), [400, 'bad_request']);
   });
 
-  test('links go along with a new event_id, and go with the action', async () => {
-    const action = bodyOf(await save([toast('by link')]), 201);
-    const link = await of.make('/links', { event_id: action.event_id });
+  test('links go with the action', async () => {
+    const event_id = 'to be deleted';
+    bodyOf(await save([toast('by link')], { event_id }), 201);
+    const link = await of.make('/links', { event_id });
     const press = () => request(link.url, { key: null, method: 'POST' });
-    bodyOf(await patch(action.event_id, { event_id: 'renamed' }), 200);
     assert.equal((await press()).status, 200);
-    assert.equal(bodyOf(await of.api(`/links/${link.id}`), 200).event_id, 'renamed');
-    bodyOf(await of.api('/actions/renamed', { method: 'DELETE' }), 204);
-    for (const path of ['/actions/renamed', `/links/${link.id}`]) {
-      assert.deepEqual(codeOf(await of.api(path)), [404, 'not_found']);
+    const path = `/actions/${encodeURIComponent(event_id)}`;
+    bodyOf(await of.api(path, { method: 'DELETE' }), 204);
+    for (const gone of [path, `/links/${link.id}`]) {
+      assert.deepEqual(codeOf(await of.api(gone)), [404, 'not_found']);
     }
     assert.deepEqual(codeOf(await press()), [404, 'unknown_link']);
-    assert.deepEqual(codeOf(await server().trigger({ event_id: 'renamed' }, { key: of.key })), [
-      404,
-      'unknown_event',
-    ]);
-    bodyOf(await save([toast('another')], { event_id: 'renamed' }), 201);
+    assert.deepEqual(codeOf(await server().trigger({ event_id }, { key: of.key })), [404, 'unknown_event']);
+    bodyOf(await save([toast('another')], { event_id }), 201);
     assert.deepEqual(codeOf(await press()), [404, 'unknown_link'], 'not the next of that name');
   });
 
@@ -257,6 +254,38 @@ onEveryDatabase('actions', (start) => {
     assert.equal(device.commands.at(-1)?.id, fired.commands[0].id);
     const trigger = bodyOf(await of.api(`/triggers/${fired.trigger_id}`), 200);
     assert.deepEqual([trigger.source, trigger.key_id], ['test', of.keyId]);
+  });
+
+  test('what is nested too deep is refused, in whatever form it comes', async () => {
+    const { event_id } = bodyOf(await save([toast('{{ payload.a }}x')]), 201);
+    const nest = (depth: number, open = '[', close = ']') => open.repeat(depth) + close.repeat(depth);
+    const json = { 'content-type': 'application/json' };
+    const form = { 'content-type': 'application/x-www-form-urlencoded' };
+    const xml = { 'content-type': 'application/xml' };
+    const path = '/public-api/integration/webhooks';
+    const text = (depth: number) => `{a:${nest(depth)}}`;
+    const ways: [string, (depth: number) => [string, Call]][] = [
+      ['JSON', (depth) => [path, { raw: `{"event_id":"${event_id}","a":${nest(depth)}}`, headers: json }]],
+      ['any JSON', (depth) => [`${path}/${event_id}`, { raw: nest(depth), headers: json }]],
+      ['JSON text', (depth) => [path, { body: { event_id, sensor_data: text(depth) } }]],
+      [
+        'a form',
+        (depth) => [path, { raw: `event_id=${event_id}&sensor_data=${text(depth)}`, headers: form }],
+      ],
+      ['XML', (depth) => [`${path}/${event_id}`, { raw: nest(depth, '<a>', '</a>'), headers: xml }]],
+      ['GET', (depth) => [`${path}?event_id=${event_id}&payload=${btoa(`{"a":${nest(depth)}}`)}`, {}]],
+    ];
+    for (const [way, make] of ways) {
+      for (const [depth, status] of [
+        [60, 200],
+        [70, 400],
+        [way === 'GET' ? 2_900 : 4_900, 400],
+      ] as const) {
+        const [target, call] = make(depth);
+        const answer = await request(server().url + target, { key: of.key, ...call });
+        assert.equal(answer.status, status, `${way} ${depth} deep: ${JSON.stringify(answer.body)}`);
+      }
+    }
   });
 
   test('the audit log tells every change and who made it, and no secret', async () => {

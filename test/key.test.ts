@@ -335,6 +335,14 @@ onEveryDatabase('limits of keys', (start) => {
     assert.equal((await server().api('/whoami', { key: 'wrong', headers: from('192.0.2.2') })).status, 401);
   });
 
+  test('a project that is not there makes a good key no bad one', async () => {
+    const headers = { ...from('192.0.2.4'), 'x-project-id': '999999' };
+    const { key } = await makeKey(server(), { scopes: ['admin'] });
+    for (let time = 0; time < 5; time += 1) {
+      assert.deepEqual(codeOf(await server().api('/whoami', { key, headers })), [404, 'not_found']);
+    }
+  });
+
   test('links that are none count as bad keys', async () => {
     const call = { key: null, headers: from('192.0.2.3') };
     for (let time = 0; time < 3; time += 1) {

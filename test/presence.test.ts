@@ -144,4 +144,37 @@ onEveryDatabase('presence', (start) => {
     const missed = await of.make('/commands', { ...toast, target: { groups: [site.id] } });
     assert.deepEqual([missed.targeted, missed.online, device.commands.length], [0, 0, 1]);
   });
+
+  test('a device that has moved away since keeps its name in what it has done', async () => {
+    const of = await tenant();
+    const group = await of.make('/groups', { name: 'Hall' });
+    const { id, token } = await of.make('/devices', { name: 'screen', group_id: group.id });
+    const device = await server().device(token);
+    const issued = await of.make('/commands', { ...toast, target: { groups: [group.id] } });
+    await waitFor(() => device.commands.length > 0, { what: 'the toast' });
+    await device.applyAll();
+    await patch(of, `/devices/${id}`, { group_id: null });
+    const { devices } = bodyOf(await of.api(`/commands/${issued.id}`), 200);
+    assert.partialDeepStrictEqual(devices, [{ id, name: 'screen', status: 'applied' }]);
+  });
+
+  test('nonsense from many devices spoils the receipts of nobody else', async () => {
+    const [of, others] = [await tenant(), await tenant()];
+    const names = Array.from({ length: 60 }, (_, place) => ({ name: `device ${place}` }));
+    const { items } = await others.make('/devices', names);
+    const wild = await Promise.all(items.map((made: { token: string }) => server().device(made.token)));
+    const device = await server().device((await of.make('/devices', { name: 'screen' })).token);
+    const { id } = await of.make('/commands', { ...toast, target: { all: true } });
+    const nonsense = wild.map((each, place) => {
+      const receipts = Array.from({ length: 1_000 }, (_, count) => ({
+        id: `${place}.${count}`,
+        status: 'applied',
+      }));
+      return each.receipt(receipts);
+    });
+    for (let time = 0; time < 10; time += 1) {
+      assert.deepEqual(await device.receipt({ id, status: 'received' }), { ok: true });
+    }
+    for (const answer of await Promise.all(nonsense)) assert.equal(answer.error.code, 'unknown_command');
+  });
 });

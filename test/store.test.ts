@@ -4,8 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { newId } from '../src/domain/id.ts';
-import { insertCommands, listPendingPulses, retireCommands } from '../src/store/command.ts';
-import { findDevice, insertDevices, listDevices, listTargeted } from '../src/store/device.ts';
+import { findCommands, insertCommands, listPendingPulses, retireCommands } from '../src/store/command.ts';
+import {
+  findDevice,
+  findDevices,
+  insertDevices,
+  listDevices,
+  listTargeted,
+  tagsOfDevices,
+} from '../src/store/device.ts';
 import { dialectOf, isDuplicate, isTransient } from '../src/store/dialect.ts';
 import { findGroupsByName, insertGroup } from '../src/store/group.ts';
 import { insertLink, takeLinkUse } from '../src/store/link.ts';
@@ -257,6 +264,15 @@ for (const { title, urlOf, skip } of databases) {
       const twice = insertDevices(db, [device(150_000, 'new', 140), device(150_001, 'd7', 140)], []);
       await assert.rejects(twice, isDuplicate);
       assert.equal(await findDevice(db, 140, 150_000), undefined);
+    });
+
+    test('there may be more ids than a statement takes', async () => {
+      const ids = Array.from({ length: 70_000 }, (_, place) => 1_000_000 + place);
+      assert.deepEqual(await findDevices(db, 1, ids), []);
+      assert.equal((await tagsOfDevices(db, ids)).size, ids.length);
+      for (const filter of [{ ids }, { notIds: ids }]) await listDevices(db, 1, filter, pageQuery({}));
+      assert.deepEqual(await findCommands(db, 1, ids.map(String)), []);
+      assert.equal((await listFinished(db, 1, ids.map(String))).size, 0);
     });
 
     test('a receipt that is said twice is one', async () => {

@@ -159,7 +159,7 @@ onEveryDatabase('tenants', (start) => {
     return answer;
   }
 
-  /** Everything of B as B sees it, but for when it was last used. */
+  /** Everything of B as B sees it, but for when it was last used and by whom. */
   async function everythingOfB() {
     const lists = 'keys users audit groups device-types devices actions links triggers commands'.split(' ');
     const ones = [
@@ -172,7 +172,9 @@ onEveryDatabase('tenants', (start) => {
       ...ones.map(async (path) => bodyOf(await b.api(path), 200)),
     ]);
     return JSON.parse(
-      JSON.stringify(shown, (name, value) => (/^last_(used|seen)_at$/.test(name) ? undefined : value)),
+      JSON.stringify(shown, (name, value) =>
+        /^(last_(used|seen)|connected)_at$|^address$/.test(name) ? undefined : value,
+      ),
     );
   }
 
@@ -260,8 +262,7 @@ onEveryDatabase('tenants', (start) => {
   });
 
   test('filters and cursors of A find nothing of B', async () => {
-    const [last] = await listAll(b.api, '/commands');
-    const cursor = Buffer.from(`${last.id}~`).toString('base64url');
+    const cursor = Buffer.from('zzz').toString('base64url');
     const paths = [
       `/commands?cursor=${cursor}`,
       `/triggers?cursor=${cursor}`,

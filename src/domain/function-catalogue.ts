@@ -155,9 +155,7 @@ export function parseStepParams(functionName: string, given: Record<string, unkn
   );
   const templated = Object.keys(merged).filter((key) => !Object.hasOwn(settled, key));
   const required = (entry.params.required ?? []).filter((key) => !templated.includes(key));
-  const unknown = templated.filter(
-    (key) => !entry.params.additionalProperties && !(key in entry.params.properties),
-  );
+  const unknown = templated.filter((key) => !Object.hasOwn(entry.params.properties, key));
   if (unknown.length > 0) throw badParams(functionName, [{ path: unknown.join(), detail: 'is not a param' }]);
   const validate = validatorOf(`${functionName} without ${templated.sort().join()}`, () => ({
     ...entry.params,

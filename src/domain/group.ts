@@ -76,10 +76,10 @@ export async function changeGroup(ctx: Context, caller: Caller, id: number, inpu
   const given = parseInput(groupSchema.partial(), input);
   const moved = await makeChange(ctx, caller, async (tx, note) => {
     const row = await requireGroup(tx, caller, id);
-    if (given.name !== undefined) await updateGroup(tx, id, { name: given.name });
-    const parentId = given.parent_id ?? root.parent_id;
-    const moves = given.parent_id !== undefined && parentId !== row.parent_id;
-    if (moves) await moveGroup(tx, caller, row, given.parent_id ?? null);
+    const parentId = given.parent_id === undefined ? row.parent_id : (given.parent_id ?? root.parent_id);
+    const moves = parentId !== row.parent_id;
+    if (moves) await moveSubtree(tx, caller, row, given.parent_id ?? null);
+    await updateGroup(tx, id, { name: given.name ?? row.name, parent_id: parentId });
     await note('group.change', { kind: 'group', id }, given);
     return moves;
   });
@@ -88,7 +88,13 @@ export async function changeGroup(ctx: Context, caller: Caller, id: number, inpu
   return getGroup(ctx, caller, id);
 }
 
-async function moveGroup(tx: Db, caller: Caller, row: Row<'groups'>, parentId: number | null): Promise<void> {
+/** Writes the paths below the group's new parent. */
+async function moveSubtree(
+  tx: Db,
+  caller: Caller,
+  row: Row<'groups'>,
+  parentId: number | null,
+): Promise<void> {
   const parentPath = await requireParentPath(tx, caller, parentId);
   if (parentPath.startsWith(row.path)) throw new Fault('conflict', 'a group cannot be put below itself');
   const newPath = pathBelow(parentPath, row.id);
@@ -97,7 +103,6 @@ async function moveGroup(tx: Db, caller: Caller, row: Row<'groups'>, parentId: n
     requireDepth(path);
     await updateGroup(tx, member.id, { path });
   }
-  await updateGroup(tx, row.id, { parent_id: parentId ?? root.parent_id });
 }
 
 export async function deleteGroup(ctx: Context, caller: Caller, id: number): Promise<void> {

@@ -59,14 +59,14 @@ export const cursorOf = (pattern: RegExp) =>
   z
     .string()
     .refine(
-      (text) => pattern.test(Buffer.from(text, 'base64url').toString('utf8')),
+      (text) => text === '' || pattern.test(Buffer.from(text, 'base64url').toString('utf8')),
       'is not a cursor of ours',
     )
     .optional();
 
 export const pageSchema = z.object({
   limit: z.coerce.number().pipe(z.int().min(1)).optional(),
-  cursor: cursorOf(/^[\w:-]{1,100}$/),
+  cursor: cursorOf(/^[\x20-\x7e]{1,100}$/),
 });
 /** For lists in the order of numbers. */
 export const numberedPageSchema = pageSchema.extend({ cursor: cursorOf(/^\d{1,15}$/) });

@@ -287,6 +287,11 @@ export async function callerOfKey(
 /** The way in for whoever starts the server for the first time: the secret of a new admin key, or null when there is one. */
 export async function createFirstKey(ctx: Context, caller: Caller): Promise<string | null> {
   if (ctx.adminKeyHash !== null || (await hasKeyWithScope(ctx.db, 'admin'))) return null;
-  const made = await createKey(ctx, caller, { name: 'First admin key', scopes: ['admin'] });
-  return made.key;
+  try {
+    return (await createKey(ctx, caller, { name: 'First admin key', scopes: ['admin'] })).key;
+  } catch (error) {
+    // Another server that started at the same time was first.
+    if (error instanceof Fault && error.code === 'name_taken') return null;
+    throw error;
+  }
 }

@@ -79,6 +79,6 @@ export async function deleteProject(ctx: Context, caller: Caller, id: number): P
 
 async function requireProject(db: Db, id: number): Promise<Row<'projects'>> {
   const row = await findProject(db, id);
-  if (!row) throw new Fault('not_found', 'there is no such project');
+  if (!row) throw new Fault('not_found', `there is no project ${id}`);
   return row;
 }

@@ -43,7 +43,8 @@ export async function requireSameSecret(db: Db, seal: Seal): Promise<void> {
   try {
     seal.open(checkName, kept);
   } catch (error) {
-    throw new Error(
+    throw new Fault(
+      'conflict',
       'FLEETHOOK_SECRET (or the file "secret" in DATA_DIR) is not the one this database was made with',
       {
         cause: error,

@@ -132,6 +132,7 @@ function devicesOfCsv(text: string): unknown {
 }
 
 function parseMetadata(text: string, place: number): unknown {
+  requireShallow(Buffer.from(text));
   try {
     return JSON.parse(text) as unknown;
   } catch {

@@ -1,5 +1,6 @@
 /** Who calls: reads the key or session out of a request; the rooms decide what it is worth. */
 import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
 import type { Request } from 'express';
 import proxyAddr from 'proxy-addr';
 import type { Caller } from '../domain/caller.ts';
@@ -17,7 +18,9 @@ export type TrustProxy = (address: string, hop: number) => boolean;
 export function createAddressOf(trust: TrustProxy): AddressOf {
   return (request) => {
     if (!request.socket.remoteAddress) return null;
-    return proxyAddr(request, trust).replace(/^::ffff:(?=\d+\.)/, '');
+    // A proxy that is trusted may still pass on what a caller made up.
+    const address = proxyAddr(request, trust).replace(/^::ffff:(?=\d+\.)/, '');
+    return isIP(address) === 0 ? null : address;
   };
 }
 

@@ -1,4 +1,5 @@
 import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Kysely, sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
 import { migrations } from '../../db/migrations/index.ts';
@@ -28,9 +29,10 @@ function takeTurn(url: string): Disposable {
 const reachMsMax = 30_000;
 const reachEveryMs = 1_000;
 
-/** Waits for a database that is not there yet, 30 seconds at most; `onFailure` is told of every try in vain. */
+/** Waits for a database that is not there yet, 30 seconds at most or until `signal`; `onFailure` is told of every try in vain. */
 export async function reachDatabase(
   db: Db,
+  signal: AbortSignal | undefined,
   onFailure: (error: unknown, attempt: number) => void,
 ): Promise<void> {
   const deadline = performance.now() + reachMsMax;
@@ -41,7 +43,7 @@ export async function reachDatabase(
     } catch (error) {
       if (performance.now() >= deadline) throw error;
       onFailure(error, attempt);
-      await new Promise((resolve) => setTimeout(resolve, reachEveryMs));
+      await sleep(reachEveryMs, undefined, signal ? { signal } : {});
     }
   }
 }
