@@ -141,17 +141,14 @@ onEveryDatabase('inventory', (start) => {
     }
   });
 
-  test('a group that is deleted at the moment a device is put in it is not left empty-handed', async () => {
+  test('no device is put in a group that is deleted at the same time', async () => {
     const of = await tenant();
     for (let round = 0; round < 10; round += 1) {
-      const { id } = await of.make('/groups', { name: 'Hall' });
+      const { id } = await of.make('/groups', { name: `Hall ${round}` });
       const body = { name: `device ${round}`, group_id: id };
-      const [made, deleted] = await Promise.all([of.api('/devices', { body }), remove(of, `/groups/${id}`)]);
-      assert.ok(made.status !== 201 || deleted.status !== 204, 'the device is in a group that is not there');
-      if (deleted.status !== 204) {
-        bodyOf(await remove(of, `/devices/${made.body.id}`), 204);
-        bodyOf(await remove(of, `/groups/${id}`), 204);
-      }
+      const answers = await Promise.all([of.api('/devices', { body }), remove(of, `/groups/${id}`)]);
+      const codes = answers.map(codeOf).join(' ');
+      assert.match(codes, /^(201, 409,in_use|422,unknown_target 204,)$/);
     }
   });
 

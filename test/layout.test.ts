@@ -54,7 +54,6 @@ const packageHomes: Record<string, string> = {
   'socket.io': 'socket',
   'socket.io-client': 'client',
   'swagger-ui-dist': 'http',
-  uuid: 'domain',
   yaml: 'http',
   zod: 'domain, config.ts',
 };

@@ -277,7 +277,7 @@ for (const { title, urlOf, skip } of databases) {
 
     test('a receipt that is said twice is one', async () => {
       await project(160);
-      const [id, another] = [newId(), newId()];
+      const [id, another] = [newId(Date.now()), newId(Date.now())];
       await insertDevices(db, [device(160_000, 'one', 160)], []);
       const receipt = (status: string, at: number) => {
         return { command_id: id, device_id: 160_000, status, detail: null, at };
@@ -341,7 +341,7 @@ for (const { title, urlOf, skip } of databases) {
     });
 
     test('a link is used as often as it may be, however many try', async () => {
-      const id = newId();
+      const id = newId(Date.now());
       await insertLink(db, {
         id,
         project_id: 1,
@@ -356,14 +356,14 @@ for (const { title, urlOf, skip } of databases) {
       });
       const uses = Array.from({ length: 10 }, (_, place) => takeLinkUse(place % 2 ? db : other, id, 99));
       assert.equal((await Promise.all(uses)).filter(Boolean).length, 3);
-      assert.equal(await takeLinkUse(db, newId(), 99), false);
+      assert.equal(await takeLinkUse(db, newId(Date.now()), 99), false);
     });
 
     test('what changes nothing counts as found, and an empty list is no statement', async () => {
       await retireCommands(db, []);
       await insertCommands(db, [], []);
       await insertReceipts(db, []);
-      const id = newId();
+      const id = newId(Date.now());
       const row = { caller: 'key 1', idempotency_key: id, call_hash: 'h', trigger_id: id, answer_json: '{}' };
       await insertAnswer(db, { ...row, created_at: 5 });
       await insertAnswer(other, { ...row, created_at: 7 });

@@ -103,7 +103,7 @@ export async function createAction(ctx: Context, caller: Caller, input: unknown)
   const given = parseInput(actionSchema, input);
   const now = ctx.now();
   const row: Row<'actions'> = {
-    id: newId(),
+    id: newId(ctx.now()),
     project_id: caller.projectId,
     event_id: given.event_id,
     name: given.name ?? given.event_id,

@@ -35,7 +35,7 @@ export async function makeChange<T>(
       return work(tx, async (change, subject, details = {}) => {
         noted.push({ change, subject: String(subject.id) });
         await insertAudit(tx, {
-          id: newId(),
+          id: newId(ctx.now()),
           project_id: caller.projectId,
           at: ctx.now(),
           actor_kind: caller.kind,

@@ -44,7 +44,7 @@ export function newCommand(of: {
   const { now, ...rest } = of;
   return {
     ...rest,
-    id: newId(),
+    id: newId(now),
     slot: slotOf(of.function),
     issuedAt: now,
     expiresAt: endOf(of.function, of.params, now),

@@ -75,7 +75,7 @@ export async function createDeviceType(ctx: Context, caller: Caller, input: unkn
   const given = parseInput(deviceTypeSchema, input);
   requireSchemas(given.message_types);
   const row: Row<'device_types'> = {
-    id: given.id ?? newId(),
+    id: given.id ?? newId(ctx.now()),
     project_id: caller.projectId,
     name: given.name,
     message_types_json: toJson(given.message_types),

@@ -173,7 +173,8 @@ export function fillParams(
 ): Record<string, unknown> {
   const filled = params.fill(scope) as Record<string, unknown>;
   if (!params.templated) return filled;
-  return checkParams(functionName, structuredClone(filled));
+  // Filled anew for every call, so it may be coerced where it stands.
+  return checkParams(functionName, filled);
 }
 
 function checkParams(functionName: string, params: Record<string, unknown>): Record<string, unknown> {

@@ -90,7 +90,7 @@ export async function createKey(ctx: Context, caller: Caller, input: unknown) {
   requireMayGrant(caller, given.scopes);
   const secret = makeToken('fhk');
   const row: Row<'keys'> = {
-    id: newId(),
+    id: newId(ctx.now()),
     project_id: caller.projectId,
     name: given.name,
     ...secretColumns(ctx, secret),

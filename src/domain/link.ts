@@ -62,7 +62,7 @@ export async function createLink(ctx: Context, caller: Caller, input: unknown) {
   }
   const token = makeToken('fhl');
   const row: Row<'links'> = {
-    id: newId(),
+    id: newId(ctx.now()),
     project_id: caller.projectId,
     event_id: given.event_id,
     token_hash: hashToken(token),

@@ -44,8 +44,8 @@ export type TriggerRequest = CallOptions & {
   source: TriggerSource;
   /** The caller's own name for this call, and the hash of everything it sent. */
   idempotency: { key: string; callHash: string } | null;
-  /** Aborted when the caller is gone. */
-  signal: AbortSignal;
+  /** Aborted when the caller is gone; made when it is asked for, since few callers wait. */
+  signalOf: () => AbortSignal;
 };
 
 export type TriggerAnswer = {
@@ -88,7 +88,10 @@ export async function fireTrigger(
     if (request.waitMs > 0 && !request.dryRun)
       fired.answer = {
         ...fired.answer,
-        coverage: await waitForTrigger(ctx, caller.projectId, fired.answer.trigger_id ?? '', request),
+        coverage: await waitForTrigger(ctx, caller.projectId, fired.answer.trigger_id ?? '', {
+          ...request,
+          signal: request.signalOf(),
+        }),
       };
     return fired;
   } catch (error) {
@@ -165,7 +168,7 @@ async function fireNow(
 ): Promise<Fired> {
   const { call } = request;
   const now = ctx.now();
-  const triggerId = newId();
+  const triggerId = newId(ctx.now());
   const scope = templateScope(call, triggerId, now);
   const commands = action.steps.map((step, place) =>
     newCommand({
@@ -227,7 +230,7 @@ function templateScope(call: Call, triggerId: string, now: number) {
 
 async function dryRun(ctx: Context, action: ReadyAction, call: Call): Promise<TriggerAnswer> {
   const { projectId } = action;
-  const scope = templateScope(call, newId(), ctx.now());
+  const scope = templateScope(call, newId(ctx.now()), ctx.now());
   const commands: TriggerAnswer['commands'] = [];
   for (const step of action.steps) {
     fillParams(step.function, step.params, scope);
@@ -295,7 +298,7 @@ async function recordSeen(
   reason: string,
 ): Promise<void> {
   const row = triggerRow(caller, request, {
-    id: newId(),
+    id: newId(ctx.now()),
     action: null,
     status: 'seen',
     reason,
@@ -316,7 +319,7 @@ async function recordRefusal(
   if (fault.code === 'unavailable') return;
   const reason = `${fault.code}: ${fault.message}`;
   const row = triggerRow(caller, request, {
-    id: newId(),
+    id: newId(ctx.now()),
     action: null,
     status: 'refused',
     reason,

@@ -63,7 +63,7 @@ function viewUser(row: Row<'users'>) {
 export async function createUser(ctx: Context, caller: Caller, input: unknown) {
   const given = parseInput(userSchema, input);
   const row: Row<'users'> = {
-    id: newId(),
+    id: newId(ctx.now()),
     project_id: caller.projectId,
     email: given.email,
     name: given.name,

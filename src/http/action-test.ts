@@ -23,7 +23,7 @@ export async function testAction({ ctx, caller, request, text, body, query }: Ca
       address: caller.address,
       userAgent: request.get('user-agent') ?? null,
     },
-    { ...options, call, source: 'test', idempotency: null, signal: signalOf(request) },
+    { ...options, call, source: 'test', idempotency: null, signalOf: () => signalOf(request) },
   );
   return { status: 200, body: answer };
 }

@@ -92,7 +92,7 @@ export function useTriggers(app: Express, options: Options): void {
     const how = readOptions(queryOf(request.url));
     const from = { address: options.addressOf(request), userAgent: request.get('user-agent') ?? null };
     const idempotency = idempotencyOf(request, Buffer.alloc(0));
-    const fired = await fireLink(ctx, link, from, { ...how, idempotency, signal: signalOf(request) });
+    const fired = await fireLink(ctx, link, from, { ...how, idempotency, signalOf: () => signalOf(request) });
     sendFired(request, response, fired);
   });
 
@@ -159,7 +159,13 @@ function requestOf(
   source: 'post' | 'get',
   body: Buffer,
 ): TriggerRequest {
-  return { ...how, call, source, idempotency: idempotencyOf(request, body), signal: signalOf(request) };
+  return {
+    ...how,
+    call,
+    source,
+    idempotency: idempotencyOf(request, body),
+    signalOf: () => signalOf(request),
+  };
 }
 
 /** The caller's name for this call, and a hash of what makes it this call: the address without the key, and the body. */
