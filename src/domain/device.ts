@@ -12,7 +12,7 @@ import {
   tagsOfDevices,
   updateDevice,
 } from '../store/device.ts';
-import { findGroupsByName } from '../store/group.ts';
+import { findGroupsByName, holdGroups } from '../store/group.ts';
 import { fromJson, toJson } from '../store/json.ts';
 import { takeNumbers } from '../store/migrate.ts';
 import { pageQuery } from '../store/page.ts';
@@ -158,7 +158,9 @@ async function requireGroupIds(
   projectId: number,
   given: readonly NewDevice[],
 ): Promise<Map<string, number>> {
-  await requireGroups(db, projectId, [...new Set(given.flatMap((device) => device.group_id ?? []))]);
+  const groupIds = [...new Set(given.flatMap((device) => device.group_id ?? []))];
+  await holdGroups(db, projectId, groupIds);
+  await requireGroups(db, projectId, groupIds);
   const names = [...new Set(given.flatMap((device) => device.group ?? []))];
   const found = await findGroupsByName(db, projectId, names);
   const ids = new Map<string, number>();
@@ -235,7 +237,10 @@ export async function changeDevice(ctx: Context, caller: Caller, id: number, inp
     const change: Partial<Row<'devices'>> = {};
     if (given.name !== undefined) change.name = given.name;
     if (given.group_id !== undefined) {
-      if (given.group_id !== null) await requireGroups(tx, projectId, [given.group_id]);
+      if (given.group_id !== null) {
+        await holdGroups(tx, projectId, [given.group_id]);
+        await requireGroups(tx, projectId, [given.group_id]);
+      }
       change.group_id = given.group_id;
     }
     if (given.type === null) change.type_id = null;

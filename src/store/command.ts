@@ -1,3 +1,4 @@
+import { among } from './dialect.ts';
 import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, NewRow, Row } from './schema.ts';
 
@@ -20,7 +21,7 @@ export async function findCommands(
     .selectFrom('commands')
     .selectAll()
     .where('project_id', '=', projectId)
-    .where('id', 'in', ids)
+    .where('id', 'in', among(db, ids))
     .execute();
 }
 

@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { Target } from '../domain/target.ts';
-import { dialectOf } from './dialect.ts';
+import { among, dialectOf } from './dialect.ts';
 import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, NewRow, Row } from './schema.ts';
 
@@ -72,7 +72,7 @@ export async function findDevices(db: Db, projectId: number, ids: readonly numbe
   if (ids.length === 0) return [];
   return selectDevices(db)
     .where('devices.project_id', '=', projectId)
-    .where('devices.id', 'in', ids)
+    .where('devices.id', 'in', among(db, ids))
     .orderBy('devices.id')
     .execute();
 }
@@ -105,8 +105,8 @@ export async function listDevices(
   }
   if (filter.text !== undefined)
     query = query.where(sql<number>`instr(devices.name, ${filter.text})`, '>', 0);
-  if (filter.ids !== undefined) query = query.where('devices.id', 'in', atLeastOne(filter.ids));
-  if (filter.notIds !== undefined) query = query.where('devices.id', 'not in', atLeastOne(filter.notIds));
+  if (filter.ids !== undefined) query = query.where('devices.id', 'in', among(db, filter.ids));
+  if (filter.notIds !== undefined) query = query.where('devices.id', 'not in', among(db, filter.notIds));
   if (filter.tag !== undefined) {
     const tagged = db
       .selectFrom('device_tags')
@@ -123,18 +123,13 @@ export async function listDevices(
   return pageOf(rows, page.limit, (row) => row.id);
 }
 
-/** `in ()` is no SQL to MySQL; ids start at 1. */
-function atLeastOne(ids: readonly number[]): readonly number[] {
-  return ids.length > 0 ? ids : [0];
-}
-
 export async function tagsOfDevices(db: Db, ids: readonly number[]): Promise<Map<number, string[]>> {
   const tags = new Map<number, string[]>(ids.map((id) => [id, []]));
   if (ids.length === 0) return tags;
   const rows = await db
     .selectFrom('device_tags')
     .select(['device_id', 'tag'])
-    .where('device_id', 'in', ids)
+    .where('device_id', 'in', among(db, ids))
     .orderBy('tag')
     .execute();
   for (const row of rows) tags.get(row.device_id)?.push(row.tag);
@@ -143,7 +138,7 @@ export async function tagsOfDevices(db: Db, ids: readonly number[]): Promise<Map
 
 function selectTargeted(db: Db, projectId: number, target: Target) {
   let query = db.selectFrom('devices').where('devices.project_id', '=', projectId);
-  if ('devices' in target) query = query.where('devices.id', 'in', target.devices);
+  if ('devices' in target) query = query.where('devices.id', 'in', among(db, target.devices));
   else if ('groups' in target) {
     const inside = db
       .selectFrom('groups')
@@ -208,7 +203,7 @@ export async function findDeviceNames(
     .selectFrom('devices')
     .select('name')
     .where('project_id', '=', projectId)
-    .where('name', 'in', names)
+    .where('name', 'in', among(db, names))
     .execute();
   return rows.map((row) => row.name);
 }

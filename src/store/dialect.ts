@@ -21,6 +21,19 @@ export function dialectOf(db: Db): Dialect {
   return db.getExecutor().adapter instanceof MysqlAdapter ? mysql : sqlite;
 }
 
+/**
+ * A list of values as a subquery, for `in` and `not in`: one parameter however many they are, since a statement
+ * takes only so many, and one statement text, so that it is compiled once.
+ */
+export function among<T extends string | number>(db: Db, values: readonly T[]): RawBuilder<T> {
+  const list = JSON.stringify(values);
+  if (dialectOf(db).name === 'sqlite') return sql<T>`(select value from json_each(${list}))`;
+  const column = sql.raw(
+    typeof values[0] === 'number' ? 'bigint' : 'varchar(255) character set utf8mb4 collate utf8mb4_bin',
+  );
+  return sql<T>`(select listed.v from json_table(${list}, '$[*]' columns (v ${column} path '$')) as listed)`;
+}
+
 const sqliteBusy = 5;
 const sqliteLocked = 6;
 const sqliteConstraintPrimaryKey = 1555;

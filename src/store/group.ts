@@ -1,3 +1,4 @@
+import { among } from './dialect.ts';
 import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, NewRow, Row } from './schema.ts';
 
@@ -25,7 +26,7 @@ export async function findGroups(
     .selectFrom('groups')
     .selectAll()
     .where('project_id', '=', projectId)
-    .where('id', 'in', ids)
+    .where('id', 'in', among(db, ids))
     .execute();
 }
 
@@ -39,7 +40,7 @@ export async function findGroupsByName(
     .selectFrom('groups')
     .selectAll()
     .where('project_id', '=', projectId)
-    .where('name', 'in', names)
+    .where('name', 'in', among(db, names))
     .execute();
 }
 
@@ -68,6 +69,22 @@ export async function listSubtree(db: Db, projectId: number, path: string): Prom
     .where('project_id', '=', projectId)
     .where('path', 'like', `${path}%`)
     .orderBy('path')
+    .execute();
+}
+
+/** Keeps the groups as they are until the transaction ends: nobody deletes or moves one meanwhile. */
+export async function holdGroups(tx: Db, projectId: number, ids: readonly number[]): Promise<void> {
+  if (ids.length === 0) return;
+  // An update that changes nothing is the one row lock that both databases know.
+  await tx
+    .updateTable('groups')
+    .set((eb) => ({ path: eb.ref('path') }))
+    .where('project_id', '=', projectId)
+    .where(
+      'id',
+      'in',
+      [...ids].sort((one, other) => one - other),
+    )
     .execute();
 }
 

@@ -19,6 +19,15 @@ export async function listProjects(db: Db, page: PageQuery): Promise<Page<Row<'p
   return pageOf(rows, page.limit, (row) => row.id);
 }
 
+/** Lets one change of the project's group tree at a time pass, until the transaction ends. */
+export async function holdTree(tx: Db, projectId: number): Promise<void> {
+  await tx
+    .updateTable('projects')
+    .set((eb) => ({ name: eb.ref('name') }))
+    .where('id', '=', projectId)
+    .execute();
+}
+
 export async function renameProject(db: Db, id: number, name: string): Promise<void> {
   await db.updateTable('projects').set({ name }).where('id', '=', id).execute();
 }

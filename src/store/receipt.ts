@@ -1,4 +1,4 @@
-import { dialectOf } from './dialect.ts';
+import { among, dialectOf } from './dialect.ts';
 import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, NewRow, Row } from './schema.ts';
 
@@ -33,7 +33,7 @@ export async function listFinished(
     .selectFrom('receipts')
     .select('command_id')
     .where('device_id', '=', deviceId)
-    .where('command_id', 'in', commandIds)
+    .where('command_id', 'in', among(db, commandIds))
     .where('status', 'in', ['applied', 'failed'])
     .execute();
   return new Set(rows.map((row) => row.command_id));
