@@ -256,6 +256,33 @@ onEveryDatabase('actions', (start) => {
     assert.deepEqual([trigger.source, trigger.key_id], ['test', of.keyId]);
   });
 
+  test('members named like inherited ones do no harm', async () => {
+    const { event_id } = bodyOf(await save([toast('x')]), 201);
+    const poison = '"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"toString":1';
+    const json = { 'content-type': 'application/json' };
+    const calls: [string, string][] = [
+      ['/api/v1/devices', `{"name":"p1",${poison}}`],
+      ['/api/v1/devices', `{"name":"p2","metadata":{${poison}}}`],
+      ['/api/v1/keys', `{"name":"p3","scopes":["read"],${poison}}`],
+      ['/api/v1/actions', `{"event_id":"p4","steps":[{"function":"constructor","target":{"all":true}}]}`],
+      [
+        '/api/v1/actions',
+        `{"event_id":"__proto__","steps":[{"function":"pause_loop","target":{"all":true}}]}`,
+      ],
+      ['/api/v1/links', `{"event_id":"constructor","payload":{${poison}}}`],
+      ['/api/v1/device-types', `{"id":"constructor","name":"p5","message_types":[{"id":"a",${poison}}]}`],
+      ['/public-api/integration/webhooks', `{"event_id":"constructor",${poison}}`],
+      ['/public-api/integration/webhooks/__proto__', `{${poison}}`],
+      ['/public-api/integration/webhooks', `{"event_id":"${event_id}","sensor_data":{${poison}}}`],
+      ['/public-api/integration/webhooks', `{"event_id":"${event_id}","sensor_data":"{__proto__:{p:1}}"}`],
+    ];
+    for (const [path, raw] of calls) {
+      const { status } = await request(server().url + path, { key: of.key, raw, headers: json });
+      assert.ok(status < 500, `${status} ${path} ${raw}`);
+      assert.equal(({} as Record<string, unknown>).polluted, undefined, path);
+    }
+  });
+
   test('what is nested too deep is refused, in whatever form it comes', async () => {
     const { event_id } = bodyOf(await save([toast('{{ payload.a }}x')]), 201);
     const nest = (depth: number, open = '[', close = ']') => open.repeat(depth) + close.repeat(depth);

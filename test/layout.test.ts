@@ -53,6 +53,7 @@ const packageHomes: Record<string, string> = {
   'proxy-addr': 'http',
   'socket.io': 'socket',
   'socket.io-client': 'client',
+  'socket.io-parser': 'socket',
   'swagger-ui-dist': 'http',
   yaml: 'http',
   zod: 'domain, config.ts',

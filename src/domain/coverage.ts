@@ -1,5 +1,5 @@
 /** Coverage is the proof: of the devices a command is for, which have done it, and which have not. */
-import { listTargeted } from '../store/device.ts';
+import { findDevices, listTargeted } from '../store/device.ts';
 import { fromJson } from '../store/json.ts';
 import { listReceiptsOfCommands } from '../store/receipt.ts';
 import type { Row } from '../store/schema.ts';
@@ -50,9 +50,27 @@ export async function coverageOfCommands(
   for (const command of commands) {
     const target = fromJson<Target>(command.target_json);
     const targeted = await listTargeted(ctx.db, command.project_id, target);
-    coverages.set(command.id, coverageOf(ctx, command, targeted, byCommand.get(command.id) ?? []));
+    const heard = byCommand.get(command.id) ?? [];
+    const moved = await movedAway(ctx, command.project_id, targeted, heard);
+    coverages.set(command.id, coverageOf(ctx, command, [...targeted, ...moved], heard));
   }
   return coverages;
+}
+
+type NamedDevice = { id: number; name: string | null };
+
+/** Devices that answered and that the target matches no more; those that were deleted have no name. */
+async function movedAway(
+  ctx: BaseContext,
+  projectId: number,
+  targeted: readonly NamedDevice[],
+  receipts: readonly Row<'receipts'>[],
+): Promise<NamedDevice[]> {
+  const matched = new Set(targeted.map((device) => device.id));
+  const ids = [...new Set(receipts.map((receipt) => receipt.device_id))].filter((id) => !matched.has(id));
+  if (ids.length === 0) return [];
+  const names = new Map((await findDevices(ctx.db, projectId, ids)).map((row) => [row.id, row.name]));
+  return ids.map((id) => ({ id, name: names.get(id) ?? null }));
 }
 
 const finality: Readonly<Record<string, number>> = { received: 0, failed: 1, applied: 2 };
@@ -60,7 +78,7 @@ const finality: Readonly<Record<string, number>> = { received: 0, failed: 1, app
 function coverageOf(
   ctx: BaseContext,
   command: Row<'commands'>,
-  targeted: readonly { id: number; name: string }[],
+  concerned: readonly NamedDevice[],
   receipts: readonly Row<'receipts'>[],
 ): CommandCoverage {
   const heard = new Map<number, Row<'receipts'>>();
@@ -71,9 +89,7 @@ function coverageOf(
     }
   }
   const ended = hasEnded(command, ctx.now());
-  const matched = new Set(targeted.map((device) => device.id));
-  const gone = [...heard.keys()].filter((id) => !matched.has(id)).map((id) => ({ id, name: null }));
-  const devices = [...targeted, ...gone].map(({ id, name }): DeviceCoverage => {
+  const devices = concerned.map(({ id, name }): DeviceCoverage => {
     const receipt = heard.get(id);
     const final = receipt && receipt.status !== 'received';
     const status = final ? receipt.status : ended ? 'expired' : (receipt?.status ?? 'missing');

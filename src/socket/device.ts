@@ -7,6 +7,7 @@ import { describeFault, Fault } from '../domain/fault.ts';
 import type { ConnectedDevice, Connection, Door } from '../domain/presence.ts';
 import { withoutDatabase } from '../domain/readiness.ts';
 import { takeReceipts } from '../domain/receipt.ts';
+import { frameOf, sendIfIdle } from './broadcast.ts';
 import { createFlood, type Flood } from './flood.ts';
 import type { DeviceToServer, Refusal, ServerToDevice, StoredAnswer } from './protocol.ts';
 
@@ -21,11 +22,17 @@ export function useDevices(
 ): void {
   const door: Door = {
     name: 'socket',
-    deliver(connections, outgoing) {
-      // One broadcast to the sockets' own rooms: Socket.IO encodes the packet once for all of them.
-      const sockets = namespace.to(connections.map((connection) => (connection.handle as DeviceSocket).id));
-      if (outgoing.event === 'state') sockets.emit('state', outgoing.message);
-      else sockets.emit('command', outgoing.message);
+    deliver(connections, { event, message }) {
+      const frame = frameOf(namespace.name, event, message);
+      const others: string[] = [];
+      for (const connection of connections) {
+        const socket = connection.handle as DeviceSocket;
+        if (frame === null || !sendIfIdle(socket.conn, frame)) others.push(socket.id);
+      }
+      if (others.length === 0) return;
+      const sockets = namespace.to(others);
+      if (event === 'state') sockets.emit('state', message);
+      else sockets.emit('command', message);
     },
     disconnect: (connection) => (connection.handle as DeviceSocket).disconnect(true),
   };
