@@ -6,6 +6,8 @@ export type Cache = {
   /** The remembered value, or what `load` brings. Loads of the same name that overlap are one. */
   get<T>(name: string, load: () => Promise<T>): T | Promise<T>;
   clear(): void;
+  /** Grows with every `clear`: whoever has read before and asks after knows whether anything has changed since. */
+  generation(): number;
 };
 
 const ageMsMax = 1_000;
@@ -13,26 +15,29 @@ const entriesMax = 10_000;
 
 export function createCache(now: () => number): Cache {
   let entries = new Map<string, { until: number; value: unknown }>();
+  let generation = 0;
   return {
     get<T>(name: string, load: () => Promise<T>): T | Promise<T> {
       const known = entries.get(name);
       if (known && known.until > now()) return known.value as T | Promise<T>;
       if (entries.size >= entriesMax) entries.clear();
-      const generation = entries;
+      const current = entries;
       const loading = load();
       const entry: { until: number; value: unknown } = { until: now() + ageMsMax, value: loading };
-      generation.set(name, entry);
+      current.set(name, entry);
       loading.then(
         (value) => {
           entry.value = value;
         },
-        () => generation.delete(name),
+        () => current.delete(name),
       );
       return loading;
     },
     clear() {
       // A load that began before the change must not be remembered after it.
       entries = new Map();
+      generation += 1;
     },
+    generation: () => generation,
   };
 }

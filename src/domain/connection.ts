@@ -18,16 +18,18 @@ import { hashToken, isWellFormed } from './token.ts';
 
 /** The device whose token was presented; throws `bad_token`. */
 export async function authenticateDevice(ctx: Context, token: unknown): Promise<ConnectedDevice> {
+  const generation = ctx.cache.generation();
   const row =
     typeof token === 'string' && isWellFormed(token, 'fhd')
       ? await findDeviceByTokenHash(ctx.db, hashToken(token))
       : undefined;
   if (!row) throw new Fault('bad_token', 'no valid device token was given');
-  return connectedDeviceOf(row, (await tagsOfDevices(ctx.db, [row.id])).get(row.id) ?? []);
+  return connectedDeviceOf(row, (await tagsOfDevices(ctx.db, [row.id])).get(row.id) ?? [], generation);
 }
 
-function connectedDeviceOf(row: DeviceRow, tags: readonly string[]): ConnectedDevice {
+function connectedDeviceOf(row: DeviceRow, tags: readonly string[], generation: number): ConnectedDevice {
   return {
+    generation,
     id: row.id,
     projectId: row.project_id,
     name: row.name,
@@ -50,6 +52,8 @@ export async function openConnection(
     ctx.feed.publish({ kind: 'online', projectId: device.projectId, deviceId: device.id, door: door.name });
   }
   try {
+    // Moved or retagged between the handshake and here: then it was not connected yet and nobody told it.
+    if (device.generation !== ctx.cache.generation()) await reread(ctx, device.projectId, [connection]);
     await catchUp(ctx, connection);
   } catch (error) {
     closeConnection(ctx, connection);
@@ -72,17 +76,17 @@ export function closeConnection(ctx: Context, connection: Connection): void {
  */
 async function catchUp(ctx: Context, connection: Connection): Promise<void> {
   connection.backlog ??= [];
-  const { device } = connection;
-  const standing = slots.flatMap((slot) => ctx.standing.matching(device, slot));
-  const known = standing.map((command) => command.id);
-  const finished = await listFinished(ctx.db, device.id, known);
-  const pulses = await listPendingPulses(
-    ctx.db,
-    device.projectId,
-    scopesOfDevice(device),
-    device.id,
-    ctx.now(),
-  );
+  let device: ConnectedDevice;
+  let finished: Set<string>;
+  let pulses: Row<'commands'>[];
+  do {
+    device = connection.device;
+    const standing = slots.flatMap((slot) => ctx.standing.matching(connection.device, slot));
+    const known = standing.map((command) => command.id);
+    finished = await listFinished(ctx.db, device.id, known);
+    pulses = await listPendingPulses(ctx.db, device.projectId, scopesOfDevice(device), device.id, ctx.now());
+    // Moved or retagged meanwhile: what was read is for the place it had.
+  } while (connection.device !== device);
 
   const now = ctx.now();
   const backlog = connection.backlog;
@@ -129,17 +133,38 @@ export async function refreshConnected(
   projectId: number,
   connections: readonly Connection[],
 ): Promise<void> {
+  await reread(ctx, projectId, connections);
+  for (const connection of connections) {
+    if (connection.backlog !== null) continue;
+    try {
+      await catchUp(ctx, connection);
+    } catch (error) {
+      ctx.log.error(
+        { err: error, device: connection.device.id },
+        'a device could not be told of its new place',
+      );
+      hangUp(ctx, connection);
+    }
+  }
+}
+
+async function reread(ctx: Context, projectId: number, connections: readonly Connection[]): Promise<void> {
   const ids = [...new Set(connections.map((connection) => connection.device.id))];
+  const generation = ctx.cache.generation();
   const rows = await findDevices(ctx.db, projectId, ids);
   const tags = await tagsOfDevices(ctx.db, ids);
-  for (const row of rows) ctx.presence.refile(connectedDeviceOf(row, tags.get(row.id) ?? []));
-  for (const connection of connections) if (connection.backlog === null) await catchUp(ctx, connection);
+  for (const row of rows) ctx.presence.refile(connectedDeviceOf(row, tags.get(row.id) ?? [], generation));
 }
 
 /** Ends every connection of a device whose token is worth nothing any more. */
 export function disconnectDevice(ctx: Context, deviceId: number): void {
   for (const connection of [...ctx.presence.connectionsOf(deviceId)]) {
-    connection.door.disconnect(connection);
-    closeConnection(ctx, connection);
+    hangUp(ctx, connection);
   }
+}
+
+/** Sends a connection away: the device comes back and is caught up, if it still may. */
+function hangUp(ctx: Context, connection: Connection): void {
+  connection.door.disconnect(connection);
+  closeConnection(ctx, connection);
 }

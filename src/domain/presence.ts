@@ -12,6 +12,8 @@ export type ConnectedDevice = {
   name: string;
   groupPath: readonly number[];
   tags: ReadonlySet<string>;
+  /** The cache's generation when this was read. */
+  generation: number;
 };
 
 export type Outgoing =
