@@ -3,6 +3,7 @@
  * templates of the action. It is decoded by a door and read here, so that all doors agree on its spellings.
  */
 import json5 from 'json5';
+import { requireShallow } from './depth.ts';
 import { Fault } from './fault.ts';
 import { eventIdSchema } from './input.ts';
 
@@ -77,6 +78,7 @@ function readSensorData(value: unknown): Record<string, unknown> | null {
   if (value === undefined || value === null) return null;
   if (isMembers(value)) return { ...value };
   if (typeof value === 'string' && value.length <= sensorTextMax) {
+    requireShallow(Buffer.from(value));
     try {
       const read: unknown = json5.parse(value);
       if (isMembers(read)) return { ...read };

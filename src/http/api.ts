@@ -10,11 +10,11 @@ import express, {
 import type { Caller } from '../domain/caller.ts';
 import { requireScope } from '../domain/caller.ts';
 import type { Context } from '../domain/context.ts';
+import { requireShallow } from '../domain/depth.ts';
 import { Fault } from '../domain/fault.ts';
 import { type AddressOf, callerOf } from './auth.ts';
 import { mediaTypeOf } from './body.ts';
 import { createContract } from './contract.ts';
-import { requireShallow } from './depth.ts';
 import { sendProblem } from './fault.ts';
 import type { Limit } from './limit.ts';
 import type { Route } from './route.ts';
@@ -50,7 +50,7 @@ export function useApi(app: Express, options: Options): void {
       try {
         caller = await callerOf(ctx, request, addressOf);
       } catch (error) {
-        if (error instanceof Fault && error.code !== 'not_allowed') {
+        if (error instanceof Fault && (error.code === 'bad_key' || error.code === 'bad_session')) {
           await failedLimit(addressOf(request) ?? '', request, response);
         }
         throw error;

@@ -1,8 +1,8 @@
 /** Decodes what third parties send to the trigger routes: JSON, forms, XML, text, Base64 in a query. */
 import { XMLParser } from 'fast-xml-parser';
 import { isMembers } from '../domain/call.ts';
+import { requireShallow } from '../domain/depth.ts';
 import { Fault } from '../domain/fault.ts';
-import { requireShallow } from './depth.ts';
 
 export const triggerBodyBytesMax = 256 * 1_024;
 const payloadBytesMax = 8 * 1_024;

@@ -1,4 +1,5 @@
-import { Fault } from '../domain/fault.ts';
+/** How deep JSON may be nested, looked at before anything walks it. */
+import { Fault } from './fault.ts';
 
 export const jsonDepthMax = 64;
 
