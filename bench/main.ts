@@ -3,7 +3,7 @@
  * round after round, and a ratio is always one of figures of the same round: machines differ, and so do minutes.
  */
 import { closeSync, fsyncSync, mkdirSync, openSync, unlinkSync, writeSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { fleetServers, measureCommands, measureConnects } from './fleet.ts';
@@ -52,6 +52,7 @@ async function main(args: string[]): Promise<number> {
     return 2;
   }
   const { only, size } = options;
+  const busyBefore = loadavg()[0] ?? 0;
   const isWanted = (part: Part) => only === null || only === part;
   const start = performance.now();
   const say = (line: string) =>
@@ -62,6 +63,7 @@ async function main(args: string[]): Promise<number> {
   const sections: Section[] = [];
   const checks: string[] = [];
 
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   pinThisProcess();
   const { fewDevices, manyDevices, commandRounds, connectRounds } = size;
   say(`${manyDevices} devices are enrolled`);
@@ -88,7 +90,13 @@ async function main(args: string[]): Promise<number> {
     sections.push(fleetSection(`${manyDevices} devices connect`, connectRows, rounds));
   }
 
-  const text = [machineLine(), formatTable(sections), ...notes, ...checks, ...profiles.map(formatProfile)];
+  const text = [
+    ...machineLines(busyBefore),
+    formatTable(sections),
+    ...notes,
+    ...checks,
+    ...profiles.map(formatProfile),
+  ];
   process.stdout.write(`\n${text.join('\n')}\n`);
   return 0;
 }
@@ -163,15 +171,23 @@ const notes = [
 
 // ---------------------------------------------------------------------------------------------- the machine
 
-function machineLine(): string {
+/** More than this and somebody else was at work when we began. */
+const quietLoad = 0.5;
+
+function machineLines(busyBefore: number): string[] {
   const model = cpus()[0]?.model.trim() ?? 'unknown CPU';
   const pinned = cores
     ? `server on core ${cores.server}, load on core ${cores.load}`
     : 'server and load NOT pinned: taskset or a second core is missing';
-  return (
-    `${cpus().length} cores (${model}), ${process.platform}, Node ${process.version}; ${pinned}; ` +
-    `SQLite ${process.versions.sqlite}, WAL, synchronous FULL, in ${tmpdir()} (fsync ${fsyncMs().toFixed(2)} ms)`
-  );
+  return [
+    `${cpus().length} cores (${model}), ${process.platform}, Node ${process.version}; ${pinned}`,
+    `SQLite ${process.versions.sqlite}, WAL, synchronous FULL, in ${tmpdir()}, where an fsync takes ${fsyncMs().toFixed(2)} ms`,
+    ...(busyBefore > quietLoad
+      ? [
+          `Load average before: ${busyBefore.toFixed(1)}. The machine had other work, so figures per second say little; CPU says more.`,
+        ]
+      : []),
+  ];
 }
 
 const fsyncs = 100;

@@ -8,7 +8,8 @@ export type ServeAsks = typeof asks;
 
 const asks = {
   ...measures,
-  url: (): string => app.url,
+  /** As an address, like the peers': a look-up of the name for every connection would be the load's, not the server's. */
+  url: (): string => app.url.replace('//localhost:', '//127.0.0.1:'),
   close: (): Promise<void> => app.close(),
 };
 

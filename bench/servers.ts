@@ -58,7 +58,10 @@ export type Fleet = { tokens: string[]; start(): Promise<MeasuredServer> } & Dis
 export async function prepareFleet(devices: number): Promise<Fleet> {
   using made = new DisposableStack();
   const folder = mkdtempSync(join(tmpdir(), 'fleethook-bench-'));
-  made.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  made.defer(remove);
+  // Also when somebody has had enough of waiting.
+  process.once('exit', remove);
   const first = join(folder, 'first');
   mkdirSync(first);
   const serve = (dataDir: string) =>

@@ -5,6 +5,7 @@ import { isDuplicate } from '../store/dialect.ts';
 import { fromJson, toJson } from '../store/json.ts';
 import { inTransaction } from '../store/open.ts';
 import { pageQuery } from '../store/page.ts';
+import { holdProject } from '../store/project.ts';
 import type { Db } from '../store/schema.ts';
 import type { Caller } from './caller.ts';
 import type { Context } from './context.ts';
@@ -59,6 +60,14 @@ export async function makeChange<T>(
   } finally {
     ctx.cache.clear();
   }
+}
+
+/**
+ * Inside a change that relies on a group, a type or the project, or takes one away: others of its kind wait until
+ * this one has ended. Throws `not_found` when the project is gone.
+ */
+export async function holdInventory(tx: Db, caller: Caller): Promise<void> {
+  if (!(await holdProject(tx, caller.projectId))) throw new Fault('not_found', 'the project is gone');
 }
 
 const filterSchema = pageSchema.extend({

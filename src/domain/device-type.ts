@@ -13,7 +13,7 @@ import { fromJson, toJson } from '../store/json.ts';
 import { findOwned, listOwned } from '../store/owned.ts';
 import { pageQuery } from '../store/page.ts';
 import type { Db, Row } from '../store/schema.ts';
-import { makeChange } from './audit.ts';
+import { holdInventory, makeChange } from './audit.ts';
 import type { Caller } from './caller.ts';
 import type { Context } from './context.ts';
 import { Fault } from './fault.ts';
@@ -118,6 +118,7 @@ export async function changeDeviceType(ctx: Context, caller: Caller, id: string,
 
 export async function deleteDeviceType(ctx: Context, caller: Caller, id: string): Promise<void> {
   await makeChange(ctx, caller, async (tx, note) => {
+    await holdInventory(tx, caller);
     const row = await requireDeviceType(tx, caller, id);
     if ((await countDevices(tx, caller.projectId, { typeId: id })) > 0) {
       throw new Fault('in_use', 'there are still devices of this type');

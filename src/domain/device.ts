@@ -12,12 +12,12 @@ import {
   tagsOfDevices,
   updateDevice,
 } from '../store/device.ts';
-import { findGroupsByName, holdGroups } from '../store/group.ts';
+import { findGroupsByName } from '../store/group.ts';
 import { fromJson, toJson } from '../store/json.ts';
 import { takeNumbers } from '../store/migrate.ts';
 import { pageQuery } from '../store/page.ts';
 import type { Db, NewRow, Row } from '../store/schema.ts';
-import { makeChange } from './audit.ts';
+import { holdInventory, makeChange } from './audit.ts';
 import type { Caller } from './caller.ts';
 import { disconnectDevice, refreshConnected } from './connection.ts';
 import type { Context } from './context.ts';
@@ -115,6 +115,7 @@ export async function createDevices(ctx: Context, caller: Caller, input: unknown
 async function addDevices(ctx: Context, caller: Caller, given: readonly NewDevice[]) {
   const { projectId } = caller;
   return makeChange(ctx, caller, async (tx, note) => {
+    await holdInventory(tx, caller);
     const groupIds = await requireGroupIds(tx, projectId, given);
     const typeNames = given.flatMap((device) => device.type ?? []);
     const typeIds = await requireTypeIds(tx, projectId, [...new Set(typeNames)]);
@@ -159,7 +160,6 @@ async function requireGroupIds(
   given: readonly NewDevice[],
 ): Promise<Map<string, number>> {
   const groupIds = [...new Set(given.flatMap((device) => device.group_id ?? []))];
-  await holdGroups(db, projectId, groupIds);
   await requireGroups(db, projectId, groupIds);
   const names = [...new Set(given.flatMap((device) => device.group ?? []))];
   const found = await findGroupsByName(db, projectId, names);
@@ -233,12 +233,12 @@ export async function changeDevice(ctx: Context, caller: Caller, id: number, inp
   const given = parseInput(deviceChangeSchema, input);
   const { projectId } = caller;
   await makeChange(ctx, caller, async (tx, note) => {
+    await holdInventory(tx, caller);
     await requireDevice(tx, caller, id);
     const change: Partial<Row<'devices'>> = {};
     if (given.name !== undefined) change.name = given.name;
     if (given.group_id !== undefined) {
       if (given.group_id !== null) {
-        await holdGroups(tx, projectId, [given.group_id]);
         await requireGroups(tx, projectId, [given.group_id]);
       }
       change.group_id = given.group_id;

@@ -6,7 +6,6 @@ import {
   findGroup,
   findGroups,
   hasChildGroups,
-  holdGroups,
   insertGroup,
   listGroups as listGroupRows,
   listSubtree,
@@ -14,9 +13,8 @@ import {
 } from '../store/group.ts';
 import { takeNumbers } from '../store/migrate.ts';
 import { pageQuery } from '../store/page.ts';
-import { holdTree } from '../store/project.ts';
 import type { Db, Row } from '../store/schema.ts';
-import { makeChange } from './audit.ts';
+import { holdInventory, makeChange } from './audit.ts';
 import type { Caller } from './caller.ts';
 import { refreshConnected } from './connection.ts';
 import type { Context } from './context.ts';
@@ -47,7 +45,7 @@ function viewGroup(row: Row<'groups'>) {
 export async function createGroup(ctx: Context, caller: Caller, input: unknown) {
   const given = parseInput(groupSchema, input);
   return makeChange(ctx, caller, async (tx, note) => {
-    await holdTree(tx, caller.projectId);
+    await holdInventory(tx, caller);
     const parentPath = await requireParentPath(tx, caller, given.parent_id ?? null);
     const id = await takeNumbers(tx, 'group', 1);
     const row: Row<'groups'> = {
@@ -78,7 +76,7 @@ export async function getGroup(ctx: Context, caller: Caller, id: number) {
 export async function changeGroup(ctx: Context, caller: Caller, id: number, input: unknown) {
   const given = parseInput(groupSchema.partial(), input);
   const moved = await makeChange(ctx, caller, async (tx, note) => {
-    await holdTree(tx, caller.projectId);
+    await holdInventory(tx, caller);
     const row = await requireGroup(tx, caller, id);
     const parentId = given.parent_id === undefined ? row.parent_id : (given.parent_id ?? root.parent_id);
     const moves = parentId !== row.parent_id;
@@ -112,8 +110,7 @@ async function moveSubtree(
 export async function deleteGroup(ctx: Context, caller: Caller, id: number): Promise<void> {
   await makeChange(ctx, caller, async (tx, note) => {
     const row = await requireGroup(tx, caller, id);
-    await holdTree(tx, caller.projectId);
-    await holdGroups(tx, caller.projectId, [id]);
+    await holdInventory(tx, caller);
     if (await hasChildGroups(tx, id)) throw new Fault('in_use', 'the group still has groups below it');
     if ((await countDevices(tx, caller.projectId, { groupId: id })) > 0) {
       throw new Fault('in_use', 'the group still has devices');

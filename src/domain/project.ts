@@ -11,6 +11,7 @@ import { pageQuery } from '../store/page.ts';
 import {
   deleteProject as deleteProjectRow,
   findProject,
+  holdProject,
   insertProject,
   listProjects as listProjectRows,
   renameProject,
@@ -62,6 +63,7 @@ export async function changeProject(ctx: Context, caller: Caller, id: number, in
 export async function deleteProject(ctx: Context, caller: Caller, id: number): Promise<void> {
   if (id === 1) throw new Fault('conflict', 'project 1 is always there');
   await makeChange(ctx, caller, async (tx, note) => {
+    await holdProject(tx, id);
     const row = await requireProject(tx, id);
     if ((await countDevices(tx, id, {})) > 0) {
       throw new Fault('in_use', 'the project still has devices');

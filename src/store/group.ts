@@ -72,22 +72,6 @@ export async function listSubtree(db: Db, projectId: number, path: string): Prom
     .execute();
 }
 
-/** Keeps the groups as they are until the transaction ends: nobody deletes or moves one meanwhile. */
-export async function holdGroups(tx: Db, projectId: number, ids: readonly number[]): Promise<void> {
-  if (ids.length === 0) return;
-  // An update that changes nothing is the one row lock that both databases know.
-  await tx
-    .updateTable('groups')
-    .set((eb) => ({ path: eb.ref('path') }))
-    .where('project_id', '=', projectId)
-    .where(
-      'id',
-      'in',
-      [...ids].sort((one, other) => one - other),
-    )
-    .execute();
-}
-
 /** Every group of the project with its path. */
 export async function listGroupPaths(db: Db, projectId: number): Promise<{ id: number; path: string }[]> {
   return db.selectFrom('groups').select(['id', 'path']).where('project_id', '=', projectId).execute();

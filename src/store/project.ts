@@ -19,13 +19,18 @@ export async function listProjects(db: Db, page: PageQuery): Promise<Page<Row<'p
   return pageOf(rows, page.limit, (row) => row.id);
 }
 
-/** Lets one change of the project's group tree at a time pass, until the transaction ends. */
-export async function holdTree(tx: Db, projectId: number): Promise<void> {
-  await tx
+/**
+ * Lets one change of the project's inventory at a time pass, until the transaction ends: what a change relies on
+ * (a group, a type, the project itself) is then not deleted or moved meanwhile. False when the project is gone.
+ */
+export async function holdProject(tx: Db, id: number): Promise<boolean> {
+  // An update that changes nothing is the one row lock that both databases know.
+  const result = await tx
     .updateTable('projects')
     .set((eb) => ({ name: eb.ref('name') }))
-    .where('id', '=', projectId)
-    .execute();
+    .where('id', '=', id)
+    .executeTakeFirst();
+  return result.numUpdatedRows > 0n;
 }
 
 export async function renameProject(db: Db, id: number, name: string): Promise<void> {
