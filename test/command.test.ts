@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { fire, makeDevice, makeGroup, makeStep, traceOf } from './fleet.ts';
+import { fire, makeAction, makeDevice, makeGroup, makeStep, traceOf } from './fleet.ts';
 import { onEveryDatabase, type TestServer } from './server.ts';
 import { waitFor } from './wait.ts';
 
@@ -214,6 +214,15 @@ onEveryDatabase('commands', (start) => {
     const heard = () => toasts(device).filter((text) => String(text).startsWith('r'));
     await waitFor(() => heard().length >= 60, { what: () => `60 toasts, heard ${heard().length}` });
     assert.deepEqual(heard().length, new Set(heard()).size);
+  });
+
+  test('calls of many steps that arrive together share a commit, however many rows it takes', async () => {
+    const tags = Array.from({ length: 50 }, (_, place) => `many-${place}`);
+    const step = { function: 'refresh_content', target: { tags, match: 'any' } };
+    await makeAction(server, { event_id: 'many', steps: Array.from({ length: 50 }, () => step) });
+    const answers = await Promise.all(Array.from({ length: 60 }, () => server.trigger({ event_id: 'many' })));
+    assert.deepEqual(new Set(answers.map((answer) => answer.status)), new Set([200]));
+    assert.equal((await traceOf(server, answers[59]?.body.trigger_id)).commands.length, 50);
   });
 
   test('a handshake without a good token is refused by its code', async () => {

@@ -52,7 +52,7 @@ async function commit(ctx: BaseContext, jobs: readonly IssueJob[]): Promise<(Iss
     const triggers = jobs.flatMap((job, place) =>
       job.trigger && isIssued(outcomes[place]?.answer) ? job.trigger : [],
     );
-    if (triggers.length > 0) await insertTriggers(tx, triggers);
+    await insertTriggers(tx, triggers);
     const retiredIds = new Set([...retirements.values()].flat().map((command) => command.id));
     await insertCommands(
       tx,
@@ -64,12 +64,19 @@ async function commit(ctx: BaseContext, jobs: readonly IssueJob[]): Promise<(Iss
   });
 
   for (const { commands } of settled) {
-    for (const command of commands) {
-      if (isStanding(command)) sendState(ctx, command, retired.get(command.id) ?? []);
-      else sendPulse(ctx, command);
-    }
+    for (const command of commands) send(ctx, command, retired.get(command.id) ?? []);
   }
   return settled.map((outcome) => outcome.answer);
+}
+
+/** It is on disk by now: what goes wrong in sending it does not make the answer wrong, devices catch up. */
+function send(ctx: BaseContext, command: NewCommand, retired: readonly StandingCommand[]): void {
+  try {
+    if (isStanding(command)) sendState(ctx, command, retired);
+    else sendPulse(ctx, command);
+  } catch (error) {
+    ctx.log.error({ err: error, command: command.id }, 'a command could not be sent to everyone at once');
+  }
 }
 
 function isIssued(answer: IssueAnswer | Fault | undefined): boolean {

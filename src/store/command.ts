@@ -1,4 +1,4 @@
-import { among } from './dialect.ts';
+import { among, chunksOf } from './dialect.ts';
 import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, NewRow, Row } from './schema.ts';
 
@@ -7,8 +7,8 @@ export async function insertCommands(
   rows: NewRow<'commands'>[],
   pulses: NewRow<'pulses'>[],
 ): Promise<void> {
-  if (rows.length > 0) await db.insertInto('commands').values(rows).execute();
-  if (pulses.length > 0) await db.insertInto('pulses').values(pulses).execute();
+  for (const chunk of chunksOf(db, rows)) await db.insertInto('commands').values(chunk).execute();
+  for (const chunk of chunksOf(db, pulses)) await db.insertInto('pulses').values(chunk).execute();
 }
 
 export async function findCommands(
@@ -63,7 +63,7 @@ export async function listCommandsInForce(db: Db): Promise<Row<'commands'>[]> {
 
 export async function retireCommands(db: Db, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
-  await db.updateTable('commands').set({ in_force: 0 }).where('id', 'in', ids).execute();
+  await db.updateTable('commands').set({ in_force: 0 }).where('id', 'in', among(db, ids)).execute();
 }
 
 /** False when it was canceled before. */

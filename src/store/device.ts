@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import type { Target } from '../domain/target.ts';
-import { among, dialectOf } from './dialect.ts';
+import { among, chunksOf } from './dialect.ts';
 import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, NewRow, Row } from './schema.ts';
 
@@ -9,24 +9,12 @@ export async function insertDevices(
   rows: NewRow<'devices'>[],
   tags: NewRow<'device_tags'>[],
 ): Promise<void> {
-  const { rowsPerInsert } = dialectOf(db);
-  for (let from = 0; from < rows.length; from += rowsPerInsert) {
-    await db
-      .insertInto('devices')
-      .values(rows.slice(from, from + rowsPerInsert))
-      .execute();
-  }
+  for (const chunk of chunksOf(db, rows)) await db.insertInto('devices').values(chunk).execute();
   await insertTags(db, tags);
 }
 
 async function insertTags(db: Db, tags: NewRow<'device_tags'>[]): Promise<void> {
-  const { rowsPerInsert } = dialectOf(db);
-  for (let from = 0; from < tags.length; from += rowsPerInsert) {
-    await db
-      .insertInto('device_tags')
-      .values(tags.slice(from, from + rowsPerInsert))
-      .execute();
-  }
+  for (const chunk of chunksOf(db, tags)) await db.insertInto('device_tags').values(chunk).execute();
 }
 
 export async function replaceTags(

@@ -21,6 +21,12 @@ export function dialectOf(db: Db): Dialect {
   return db.getExecutor().adapter instanceof MysqlAdapter ? mysql : sqlite;
 }
 
+/** The rows in parts that one insert takes; no part for no rows. */
+export function* chunksOf<T>(db: Db, rows: readonly T[]): Generator<T[]> {
+  const { rowsPerInsert } = dialectOf(db);
+  for (let from = 0; from < rows.length; from += rowsPerInsert) yield rows.slice(from, from + rowsPerInsert);
+}
+
 /**
  * A list of values as a subquery, for `in` and `not in`: one parameter however many they are, since a statement
  * takes only so many, and one statement text, so that it is compiled once.

@@ -1,17 +1,10 @@
-import { among, dialectOf } from './dialect.ts';
+import { among, chunksOf } from './dialect.ts';
 import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, NewRow, Row } from './schema.ts';
 
 /** Receipts are facts: saying the same thing twice changes nothing. */
 export async function insertReceipts(db: Db, rows: NewRow<'receipts'>[]): Promise<void> {
-  const { rowsPerInsert } = dialectOf(db);
-  for (let from = 0; from < rows.length; from += rowsPerInsert) {
-    await db
-      .insertInto('receipts')
-      .ignore()
-      .values(rows.slice(from, from + rowsPerInsert))
-      .execute();
-  }
+  for (const chunk of chunksOf(db, rows)) await db.insertInto('receipts').ignore().values(chunk).execute();
 }
 
 export async function listReceiptsOfCommands(

@@ -1,8 +1,9 @@
+import { chunksOf } from './dialect.ts';
 import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, NewRow, Row } from './schema.ts';
 
 export async function insertTriggers(db: Db, rows: NewRow<'triggers'>[]): Promise<void> {
-  await db.insertInto('triggers').values(rows).execute();
+  for (const chunk of chunksOf(db, rows)) await db.insertInto('triggers').values(chunk).execute();
 }
 
 export type TriggerFilter = {
