@@ -21,7 +21,7 @@ RUN mkdir /data && chown node:node /data && chmod 700 /data
 USER node
 VOLUME /data
 
-# HTTP and Socket.IO; MQTT when MQTT_PORT is set.
+# HTTP and Socket.IO.
 EXPOSE 8080
 
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
