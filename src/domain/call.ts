@@ -17,6 +17,28 @@ export type Call = {
 /** How the caller wants to be answered. Times in milliseconds, `quorum` in percent. */
 export type CallOptions = { dryRun: boolean; waitMs: number; quorum: number };
 
+/** Who fires: the key or link that was presented, and where from. */
+export type TriggerCaller = {
+  projectId: number;
+  keyId: string | null;
+  linkId: string | null;
+  /** The event_ids the key is for, null for all. */
+  eventIds: ReadonlySet<string> | null;
+  address: string | null;
+  userAgent: string | null;
+};
+
+export type TriggerSource = 'post' | 'get' | 'link' | 'test' | 'alarm';
+
+export type TriggerRequest = CallOptions & {
+  call: Call;
+  source: TriggerSource;
+  /** The caller's own name for this call, and the hash of everything it sent. */
+  idempotency: { key: string; callHash: string } | null;
+  /** Aborted when the caller is gone; made when it is asked for, since few callers wait. */
+  signalOf: () => AbortSignal;
+};
+
 const waitMsMax = 60_000;
 const sensorTextMax = 10_000;
 const optionNames = ['dry_run', 'wait', 'quorum'] as const;

@@ -7,7 +7,7 @@ import { pageQuery } from '../store/page.ts';
 import type { Db, Row } from '../store/schema.ts';
 import { findReadyAction } from './action.ts';
 import { makeChange } from './audit.ts';
-import { callOfMembers } from './call.ts';
+import { callOfMembers, type TriggerRequest } from './call.ts';
 import type { Caller } from './caller.ts';
 import type { Context } from './context.ts';
 import { Fault } from './fault.ts';
@@ -15,13 +15,7 @@ import { newId } from './id.ts';
 import { eventIdSchema, instant, instantSchema, pageSchema, parseInput } from './input.ts';
 import { linkEnded } from './issue.ts';
 import { hashToken, isWellFormed, makeToken } from './token.ts';
-import {
-  type Fired,
-  fireTrigger,
-  previewAction,
-  requireReadyAction,
-  type TriggerRequest,
-} from './trigger.ts';
+import { type Fired, fireTrigger, previewAction, requireReadyAction } from './trigger.ts';
 
 const payloadCharactersMax = 8_192;
 const usesMax = 1_000_000;

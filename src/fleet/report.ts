@@ -4,7 +4,8 @@ import type { Context } from '../domain/context.ts';
 import type { Fact } from '../domain/feed.ts';
 import { getGroup } from '../domain/group.ts';
 import type { Target } from '../domain/target.ts';
-import { getTrigger, waitForTrigger } from '../domain/trigger.ts';
+import { getTrigger } from '../domain/trace.ts';
+import { waitForTrigger } from '../domain/trigger.ts';
 
 const waitMsMax = 5_000;
 const missingNamed = 3;

@@ -28,7 +28,7 @@ import { changeGroup, createGroup, deleteGroup, getGroup, listGroups } from '../
 import { changeKey, createKey, deleteKey, getKey, listKeys, revealKey, rotateKey } from '../domain/key.ts';
 import { createLink, deleteLink, getLink, listLinks } from '../domain/link.ts';
 import { changeProject, createProject, deleteProject, getProject, listProjects } from '../domain/project.ts';
-import { getTrigger, listTriggers } from '../domain/trigger.ts';
+import { getTrigger, listTriggers } from '../domain/trace.ts';
 import { changeUser, createUser, deleteUser, getUser, listUsers } from '../domain/user.ts';
 import { testAction } from './action-test.ts';
 import type { Call, Method, Route } from './route.ts';

@@ -4,19 +4,20 @@
  */
 import { createHash } from 'node:crypto';
 import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
-import { type Call, type CallOptions, callOfMembers, callOfPayload, readOptions } from '../domain/call.ts';
+import {
+  type Call,
+  type CallOptions,
+  callOfMembers,
+  callOfPayload,
+  readOptions,
+  type TriggerCaller,
+  type TriggerRequest,
+} from '../domain/call.ts';
 import type { Context } from '../domain/context.ts';
 import { describeFault, Fault } from '../domain/fault.ts';
 import { authenticateKey } from '../domain/key.ts';
 import { fireLink, openLink, previewLink } from '../domain/link.ts';
-import {
-  type Fired,
-  fireTrigger,
-  openTrigger,
-  previewAction,
-  type TriggerCaller,
-  type TriggerRequest,
-} from '../domain/trigger.ts';
+import { type Fired, fireTrigger, openTrigger, previewAction } from '../domain/trigger.ts';
 import type { Log } from '../log.ts';
 import { type AddressOf, bearerOf } from './auth.ts';
 import { queryOf, readBase64Payload, readMembers, readPayload, triggerBodyBytesMax } from './body.ts';
