@@ -21,8 +21,8 @@ RUN mkdir /data && chown node:node /data && chmod 700 /data
 USER node
 VOLUME /data
 
-# HTTP and Socket.IO.
-EXPOSE 8080
+# HTTP and Socket.IO; MQTT when MQTT_PORT is set.
+EXPOSE 8080 1883
 
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/healthz`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]

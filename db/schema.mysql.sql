@@ -15,6 +15,50 @@ create table actions (
   unique index actions_event (project_id, event_id)
 );
 
+create table alarm_rules (
+  id varchar(36) collate utf8mb4_bin not null,
+  project_id bigint not null,
+  name varchar(200) collate utf8mb4_bin not null,
+  level varchar(10) collate utf8mb4_bin not null,
+  type_id varchar(36) collate utf8mb4_bin not null,
+  message_type varchar(200) collate utf8mb4_bin not null,
+  when_json mediumtext collate utf8mb4_bin not null,
+  clear_when_json mediumtext collate utf8mb4_bin null,
+  webhooks_json mediumtext collate utf8mb4_bin not null,
+  actions_json mediumtext collate utf8mb4_bin not null,
+  cooldown_seconds int not null,
+  enabled int not null,
+  created_at bigint not null,
+  updated_at bigint not null,
+  unique index PRIMARY (id),
+  unique index alarm_rules_name (project_id, name)
+);
+
+create table alarms (
+  id varchar(36) collate utf8mb4_bin not null,
+  project_id bigint not null,
+  rule_id varchar(36) collate utf8mb4_bin not null,
+  rule_name varchar(200) collate utf8mb4_bin not null,
+  level varchar(10) collate utf8mb4_bin not null,
+  device_id bigint not null,
+  device_json mediumtext collate utf8mb4_bin not null,
+  message_type varchar(200) collate utf8mb4_bin not null,
+  observation_json mediumtext collate utf8mb4_bin not null,
+  active int not null,
+  first_seen bigint not null,
+  last_seen bigint not null,
+  notified int not null,
+  quiet_until bigint not null,
+  note mediumtext collate utf8mb4_bin null,
+  noted_by varchar(200) collate utf8mb4_bin null,
+  noted_at bigint null,
+  cleared_by varchar(200) collate utf8mb4_bin null,
+  cleared_at bigint null,
+  index alarms_project (project_id, id),
+  index alarms_rule (rule_id, device_id, id),
+  unique index PRIMARY (id)
+);
+
 create table audit (
   id varchar(36) collate utf8mb4_bin not null,
   project_id bigint not null,
@@ -47,6 +91,27 @@ create table commands (
   index commands_force (in_force, id),
   index commands_project (project_id, id),
   index commands_trigger (trigger_id),
+  unique index PRIMARY (id)
+);
+
+create table deliveries (
+  id varchar(36) collate utf8mb4_bin not null,
+  project_id bigint not null,
+  webhook_id varchar(36) collate utf8mb4_bin not null,
+  event_id varchar(36) collate utf8mb4_bin not null,
+  status varchar(10) collate utf8mb4_bin not null,
+  attempts int not null,
+  next_at bigint not null,
+  node_id varchar(36) collate utf8mb4_bin null,
+  order_key varchar(60) collate utf8mb4_bin null,
+  last_status int null,
+  last_error varchar(500) collate utf8mb4_bin null,
+  created_at bigint not null,
+  finished_at bigint null,
+  index deliveries_due (webhook_id, status, next_at),
+  index deliveries_event (event_id),
+  index deliveries_order (order_key, id),
+  index deliveries_webhook (webhook_id, id),
   unique index PRIMARY (id)
 );
 
@@ -85,6 +150,40 @@ create table devices (
   unique index PRIMARY (id),
   unique index devices_name (project_id, name),
   unique index token_hash (token_hash)
+);
+
+create table event_parts (
+  event_id varchar(36) collate utf8mb4_bin not null,
+  place int not null,
+  bytes mediumblob not null,
+  unique index PRIMARY (event_id, place)
+);
+
+create table events (
+  id varchar(36) collate utf8mb4_bin not null,
+  project_id bigint not null,
+  kind varchar(10) collate utf8mb4_bin not null,
+  type varchar(200) collate utf8mb4_bin null,
+  label varchar(200) collate utf8mb4_bin null,
+  device_id bigint null,
+  origin_json mediumtext collate utf8mb4_bin not null,
+  media_type varchar(200) collate utf8mb4_bin not null,
+  body mediumblob null,
+  body_bytes bigint not null,
+  problem varchar(500) collate utf8mb4_bin null,
+  at bigint not null,
+  index events_device (device_id, id),
+  index events_project (project_id, id),
+  unique index PRIMARY (id)
+);
+
+create table firings (
+  id varchar(36) collate utf8mb4_bin not null,
+  project_id bigint not null,
+  event_id varchar(200) collate utf8mb4_bin not null,
+  alarm_id varchar(36) collate utf8mb4_bin not null,
+  payload_json mediumtext collate utf8mb4_bin not null,
+  unique index PRIMARY (id)
 );
 
 create table groups (
@@ -143,6 +242,12 @@ create table links (
   index links_project (project_id, id),
   unique index PRIMARY (id),
   unique index token_hash (token_hash)
+);
+
+create table nodes (
+  id varchar(36) collate utf8mb4_bin not null,
+  seen_at bigint not null,
+  unique index PRIMARY (id)
 );
 
 create table projects (
@@ -223,4 +328,52 @@ create table users (
   index users_project (project_id, id),
   unique index PRIMARY (id),
   unique index email (email)
+);
+
+create table webhook_logs (
+  id varchar(36) collate utf8mb4_bin not null,
+  project_id bigint not null,
+  webhook_id varchar(36) collate utf8mb4_bin not null,
+  delivery_id varchar(36) collate utf8mb4_bin null,
+  level varchar(10) collate utf8mb4_bin not null,
+  message varchar(500) collate utf8mb4_bin not null,
+  attempt int null,
+  status int null,
+  duration_ms int null,
+  answer mediumtext collate utf8mb4_bin null,
+  at bigint not null,
+  index webhook_logs_delivery (delivery_id),
+  index webhook_logs_webhook (webhook_id, id),
+  unique index PRIMARY (id)
+);
+
+create table webhooks (
+  id varchar(36) collate utf8mb4_bin not null,
+  project_id bigint not null,
+  device_id bigint not null,
+  module_id varchar(100) collate utf8mb4_bin null,
+  name varchar(254) collate utf8mb4_bin not null,
+  description mediumtext collate utf8mb4_bin not null,
+  url mediumtext collate utf8mb4_bin not null,
+  signature varchar(20) collate utf8mb4_bin not null,
+  secret_sealed mediumtext collate utf8mb4_bin null,
+  old_secret_sealed mediumtext collate utf8mb4_bin null,
+  old_secret_until bigint null,
+  headers_sealed mediumtext collate utf8mb4_bin not null,
+  body mediumtext collate utf8mb4_bin null,
+  command_url mediumtext collate utf8mb4_bin null,
+  command_secret_sealed mediumtext collate utf8mb4_bin null,
+  filter_json mediumtext collate utf8mb4_bin not null,
+  metadata_json mediumtext collate utf8mb4_bin not null,
+  ordered int not null,
+  enabled int not null,
+  disabled_reason varchar(500) collate utf8mb4_bin null,
+  failing_since bigint null,
+  last_success_at bigint null,
+  created_at bigint not null,
+  updated_at bigint not null,
+  index webhooks_project (project_id, id),
+  unique index PRIMARY (id),
+  unique index webhooks_module (project_id, module_id),
+  unique index webhooks_name (project_id, device_id, name)
 );

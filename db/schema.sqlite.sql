@@ -15,6 +15,50 @@ create table actions (
   unique index (project_id, event_id)
 );
 
+create table alarm_rules (
+  id varchar(36) null,
+  project_id bigint not null,
+  name varchar(200) not null,
+  level varchar(10) not null,
+  type_id varchar(36) not null,
+  message_type varchar(200) not null,
+  when_json mediumtext not null,
+  clear_when_json mediumtext null,
+  webhooks_json mediumtext not null,
+  actions_json mediumtext not null,
+  cooldown_seconds integer not null,
+  enabled integer not null,
+  created_at bigint not null,
+  updated_at bigint not null,
+  unique index (id),
+  unique index (project_id, name)
+);
+
+create table alarms (
+  id varchar(36) null,
+  project_id bigint not null,
+  rule_id varchar(36) not null,
+  rule_name varchar(200) not null,
+  level varchar(10) not null,
+  device_id bigint not null,
+  device_json mediumtext not null,
+  message_type varchar(200) not null,
+  observation_json mediumtext not null,
+  active integer not null,
+  first_seen bigint not null,
+  last_seen bigint not null,
+  notified integer not null,
+  quiet_until bigint not null,
+  note mediumtext null,
+  noted_by varchar(200) null,
+  noted_at bigint null,
+  cleared_by varchar(200) null,
+  cleared_at bigint null,
+  index alarms_project (project_id, id),
+  index alarms_rule (rule_id, device_id, id),
+  unique index (id)
+);
+
 create table audit (
   id varchar(36) null,
   project_id bigint not null,
@@ -47,6 +91,27 @@ create table commands (
   index commands_force (in_force, id),
   index commands_project (project_id, id),
   index commands_trigger (trigger_id),
+  unique index (id)
+);
+
+create table deliveries (
+  id varchar(36) null,
+  project_id bigint not null,
+  webhook_id varchar(36) not null,
+  event_id varchar(36) not null,
+  status varchar(10) not null,
+  attempts integer not null,
+  next_at bigint not null,
+  node_id varchar(36) null,
+  order_key varchar(60) null,
+  last_status integer null,
+  last_error varchar(500) null,
+  created_at bigint not null,
+  finished_at bigint null,
+  index deliveries_due (webhook_id, status, next_at),
+  index deliveries_event (event_id),
+  index deliveries_order (order_key, id),
+  index deliveries_webhook (webhook_id, id),
   unique index (id)
 );
 
@@ -85,6 +150,40 @@ create table devices (
   unique index (id),
   unique index (project_id, name),
   unique index (token_hash)
+);
+
+create table event_parts (
+  event_id varchar(36) not null,
+  place integer not null,
+  bytes mediumblob not null,
+  unique index (event_id, place)
+);
+
+create table events (
+  id varchar(36) null,
+  project_id bigint not null,
+  kind varchar(10) not null,
+  type varchar(200) null,
+  label varchar(200) null,
+  device_id bigint null,
+  origin_json mediumtext not null,
+  media_type varchar(200) not null,
+  body mediumblob null,
+  body_bytes bigint not null,
+  problem varchar(500) null,
+  at bigint not null,
+  index events_device (device_id, id),
+  index events_project (project_id, id),
+  unique index (id)
+);
+
+create table firings (
+  id varchar(36) null,
+  project_id bigint not null,
+  event_id varchar(200) not null,
+  alarm_id varchar(36) not null,
+  payload_json mediumtext not null,
+  unique index (id)
 );
 
 create table groups (
@@ -143,6 +242,12 @@ create table links (
   index links_project (project_id, id),
   unique index (id),
   unique index (token_hash)
+);
+
+create table nodes (
+  id varchar(36) null,
+  seen_at bigint not null,
+  unique index (id)
 );
 
 create table projects (
@@ -223,4 +328,52 @@ create table users (
   index users_project (project_id, id),
   unique index (email),
   unique index (id)
+);
+
+create table webhook_logs (
+  id varchar(36) null,
+  project_id bigint not null,
+  webhook_id varchar(36) not null,
+  delivery_id varchar(36) null,
+  level varchar(10) not null,
+  message varchar(500) not null,
+  attempt integer null,
+  status integer null,
+  duration_ms integer null,
+  answer mediumtext null,
+  at bigint not null,
+  index webhook_logs_delivery (delivery_id),
+  index webhook_logs_webhook (webhook_id, id),
+  unique index (id)
+);
+
+create table webhooks (
+  id varchar(36) null,
+  project_id bigint not null,
+  device_id bigint not null,
+  module_id varchar(100) null,
+  name varchar(254) not null,
+  description mediumtext not null,
+  url mediumtext not null,
+  signature varchar(20) not null,
+  secret_sealed mediumtext null,
+  old_secret_sealed mediumtext null,
+  old_secret_until bigint null,
+  headers_sealed mediumtext not null,
+  body mediumtext null,
+  command_url mediumtext null,
+  command_secret_sealed mediumtext null,
+  filter_json mediumtext not null,
+  metadata_json mediumtext not null,
+  ordered integer not null,
+  enabled integer not null,
+  disabled_reason varchar(500) null,
+  failing_since bigint null,
+  last_success_at bigint null,
+  created_at bigint not null,
+  updated_at bigint not null,
+  index webhooks_project (project_id, id),
+  unique index (id),
+  unique index (project_id, device_id, name),
+  unique index (project_id, module_id)
 );

@@ -3,29 +3,39 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import packageJson from '../package.json' with { type: 'json' };
 import type { Config } from './config.ts';
+import { createArrivals } from './domain/arrival.ts';
 import { endStates, loadStanding } from './domain/broadcast.ts';
 import { createCache } from './domain/cache.ts';
 import { systemCaller } from './domain/caller.ts';
 import type { BaseContext, Context } from './domain/context.ts';
 import { createFeed } from './domain/feed.ts';
+import { fireAlarms } from './domain/firing.ts';
+import { newId } from './domain/id.ts';
 import { createIssues } from './domain/issue.ts';
 import { createFirstKey } from './domain/key.ts';
+import { createPostbox } from './domain/postbox.ts';
 import { createPresence } from './domain/presence.ts';
 import { requireSameSecret } from './domain/readiness.ts';
 import { createReceipts } from './domain/receipt.ts';
+import { createSchemas } from './domain/schemas.ts';
 import { createSeal } from './domain/seal.ts';
 import { createSightings } from './domain/sighting.ts';
 import { createStanding } from './domain/standing.ts';
 import { sweep } from './domain/sweep.ts';
+import { createSystemEvents } from './domain/system-event.ts';
 import { hashToken } from './domain/token.ts';
 import { openHttp } from './http/server.ts';
 import { createLog, type Log } from './log.ts';
 import { startLoop } from './loop.ts';
+import { openMqtt } from './mqtt/server.ts';
+import { openOutbound } from './outbound/worker.ts';
 import { openSockets } from './socket/server.ts';
 import { migrateDatabase, reachDatabase } from './store/migrate.ts';
 import { openDatabase } from './store/open.ts';
 
+const { version } = packageJson;
 const sightingsEveryMs = 1_000;
 const sweepEveryMs = 60 * 60 * 1_000;
 /** What is still under way when the server is told to stop gets this long. */
@@ -75,14 +85,22 @@ export async function openContext(
     feed: createFeed((error) => log.error({ err: error }, 'a listener of the feed failed')),
     cache: createCache(now),
     sightings: createSightings(),
+    schemas: createSchemas(),
+    postbox: createPostbox(),
     seal,
+    nodeId: newId(now()),
     adminKeyHash: config.adminKey === null ? null : hashToken(config.adminKey),
     log,
     publicUrl: () => config.publicUrl ?? `http://localhost:${config.port}`,
     stopping,
     now,
   };
-  const ctx: Context = { ...base, issues: createIssues(base), receipts: createReceipts(base) };
+  const ctx: Context = {
+    ...base,
+    issues: createIssues(base),
+    receipts: createReceipts(base),
+    arrivals: createArrivals(base),
+  };
   await loadStanding(ctx);
   const parts = opened.move();
   return { ctx, [Symbol.asyncDispose]: () => parts.disposeAsync() };
@@ -103,17 +121,31 @@ export async function startApp(options: AppOptions): Promise<App> {
   const { server, addressOf } = openHttp({ ctx, config, checkAnswers });
   const sockets = openSockets(ctx, server, addressOf);
 
+  const { webhookAllowNetworks: allowNetworks } = config;
+  const outbound = openOutbound(ctx, { allowNetworks, userAgent: `Fleethook/${version}`, onError });
+  started.defer(() => outbound.close());
+  const system = createSystemEvents(ctx);
+  await system.load();
+  started.defer(ctx.feed.subscribe((fact) => system.hear(fact)));
+  const looks = startLoop(() => system.look(), onError);
+  started.defer(() => looks.stop());
+  const firings = startLoop(() => fireAlarms(ctx), onError);
+  started.defer(() => firings.stop());
+  started.defer(ctx.feed.subscribe((fact) => fact.kind === 'firings' && firings.wake()));
+
   const ends = startLoop(() => endStates(ctx), onError);
   started.defer(() => ends.stop());
   started.defer(ctx.feed.subscribe((fact) => fact.kind === 'command' && fact.end !== null && ends.wake()));
   const sightings = startLoop(() => ctx.sightings.flush(db).then(() => sightingsEveryMs), onError);
   started.defer(() => sightings.stop());
   if (config.retainDays > 0) {
-    const sweeps = startLoop(() => sweep(ctx, config.retainDays).then(() => sweepEveryMs), onError);
+    const sweeps = startLoop(() => sweep(ctx, config).then(() => sweepEveryMs), onError);
     started.defer(() => sweeps.stop());
   }
   started.defer(logFacts(ctx));
 
+  const mqtt = await openMqtt({ ctx, config, server, addressOf, onError });
+  started.defer(() => mqtt.close());
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(config.port, config.host, resolve);
@@ -121,7 +153,11 @@ export async function startApp(options: AppOptions): Promise<App> {
   const { port } = server.address() as AddressInfo;
   const url = `http://localhost:${port}`;
   if (config.publicUrl === null) ctx.publicUrl = () => url;
-  log.info({ url, database: config.databaseUrl.split(':', 1)[0], pid: process.pid }, 'Fleethook is up');
+  const mqttPort = mqtt.port === null ? {} : { mqttPort: mqtt.port };
+  log.info(
+    { url, ...mqttPort, database: config.databaseUrl.split(':', 1)[0], pid: process.pid },
+    'Fleethook is up',
+  );
 
   const parts = started.move();
   let closing: Promise<void> | undefined;
@@ -130,11 +166,13 @@ export async function startApp(options: AppOptions): Promise<App> {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     server.closeIdleConnections();
     const giveUp = setTimeout(() => server.closeAllConnections(), drainMsMax);
-    await sockets.close();
+    await Promise.all([sockets.close(), mqtt.close()]);
     await closed;
     clearTimeout(giveUp);
     await ctx.issues.drain();
     await ctx.receipts.drain();
+    await system.drain();
+    await ctx.arrivals.drain();
     await ctx.sightings.flush(db).catch(onError);
     await parts.disposeAsync();
     log.info('Fleethook is down');

@@ -48,7 +48,12 @@ function createProgram(terminal: Terminal): Command {
     .description('start a server with a fleet of 24 devices to play with')
     .action(() =>
       runDemo({
-        config: configOf(terminal, { DATA_DIR: './data/demo', LOG_LEVEL: 'warn' }),
+        config: configOf(terminal, {
+          DATA_DIR: './data/demo',
+          LOG_LEVEL: 'warn',
+          // The demo's receiver is on this machine.
+          WEBHOOK_ALLOW_NETWORKS: '127.0.0.1',
+        }),
         signal: terminal.signal,
         say: (line) => terminal.write(`${line}\n`),
       }),
@@ -173,10 +178,13 @@ function configOf(terminal: Terminal, fallbacks: Record<string, string> = {}): C
 function problemOf(error: unknown): string {
   if (error instanceof Fault) return error.message;
   if (!(error instanceof Error)) return String(error);
-  const { code, port } = error as { code?: unknown; port?: unknown };
-  if (code === 'EADDRINUSE') return `port ${port} is taken: set PORT to another one, such as PORT=8090`;
+  const { code, port, setting = 'PORT' } = error as { code?: unknown; port?: unknown; setting?: string };
+  if (code === 'EADDRINUSE') {
+    const other = setting === 'PORT' ? 8090 : 1884;
+    return `port ${port} is taken: set ${setting} to another one, such as ${setting}=${other}`;
+  }
   if (code === 'EACCES' && port !== undefined)
-    return `port ${port} is not allowed: set PORT to one above 1023`;
+    return `port ${port} is not allowed: set ${setting} to one above 1023`;
   return error.stack ?? error.message;
 }
 

@@ -16,6 +16,14 @@ export type Config = {
   trustProxy: boolean | number | string[];
   logLevel: LogLevel;
   retainDays: number;
+  /** How long the logs of webhooks are kept, with the answers of receivers. */
+  retainLogDays: number;
+  /** Null when MQTT is off. */
+  mqttPort: number | null;
+  /** PEM files; with them the MQTT port speaks TLS. */
+  mqttTls: { certFile: string; keyFile: string } | null;
+  /** Addresses and networks that webhooks may reach although they are not public. */
+  webhookAllowNetworks: string[];
   /** Settings that were given and that this version has no use for yet. */
   unused: string[];
   /** Per minute; 0 turns one off. */
@@ -23,13 +31,14 @@ export type Config = {
 };
 
 /** Known to the contract, and without effect until what they set is built. */
-const settingsToCome = ['REDIS_URL', 'MQTT_PORT', 'WEBHOOK_ALLOW_NETWORKS'];
+const settingsToCome = ['REDIS_URL'];
 const portDefault = 8080;
 const portMax = 65_535;
 const adminKeyMin = 24;
 const secretMin = 16;
 const retainDaysDefault = 30;
 const retainDaysMax = 3_650;
+const retainLogDaysDefault = 7;
 const limitMax = 10_000_000;
 /** A fleet of screens and a few callers stay far below; a loop gone wild does not. */
 const triggersPerMinute = 600;
@@ -73,6 +82,11 @@ export function readConfig(env: Environment): { config: Config } | { problems: s
   const logLevel = logLevels.find((known) => known === level);
   if (!logLevel) problems.push(`LOG_LEVEL must be one of ${logLevels.join(', ')}, not "${level}"`);
 
+  const mqttPort = whole('MQTT_PORT', 0, portMax);
+  const [certFile, keyFile] = [text('MQTT_TLS_CERT'), text('MQTT_TLS_KEY')];
+  if ((certFile === null) !== (keyFile === null))
+    problems.push('MQTT_TLS_CERT and MQTT_TLS_KEY belong together: give both or none');
+
   const config: Config = {
     port: whole('PORT', portDefault, portMax),
     host: text('HOST') ?? '0.0.0.0',
@@ -84,6 +98,10 @@ export function readConfig(env: Environment): { config: Config } | { problems: s
     trustProxy: readTrustProxy(text('TRUST_PROXY'), problems),
     logLevel: logLevel ?? 'info',
     retainDays: whole('RETAIN_DAYS', retainDaysDefault, retainDaysMax),
+    retainLogDays: whole('RETAIN_LOG_DAYS', retainLogDaysDefault, retainDaysMax),
+    mqttPort: mqttPort === 0 ? null : mqttPort,
+    mqttTls: certFile !== null && keyFile !== null ? { certFile, keyFile } : null,
+    webhookAllowNetworks: readNetworks(text('WEBHOOK_ALLOW_NETWORKS'), problems),
     unused: settingsToCome.filter((name) => text(name) !== null),
     limits: {
       triggers: whole('RATE_LIMIT_TRIGGERS', triggersPerMinute, limitMax),
@@ -112,6 +130,20 @@ function readTrustProxy(given: string | null, problems: string[]): Config['trust
   if (!parts.every(isProxy)) {
     problems.push(`TRUST_PROXY must be a number of hops, or addresses and networks, not "${given}"`);
     return false;
+  }
+  return parts;
+}
+
+function readNetworks(given: string | null, problems: string[]): string[] {
+  const parts = (given ?? '')
+    .split(',')
+    .map((part) => part.trim())
+    .filter(Boolean);
+  const wrong = parts.filter((part) => !isNetwork(part));
+  if (wrong.length > 0) {
+    problems.push(
+      `WEBHOOK_ALLOW_NETWORKS must be addresses and networks such as 10.0.0.0/8, not "${wrong.join(', ')}"`,
+    );
   }
   return parts;
 }

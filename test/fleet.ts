@@ -14,7 +14,7 @@ export async function makeGroup(server: TestServer, name: string, parent_id?: nu
 
 export async function makeDevice(
   server: TestServer,
-  device: { name: string; group_id?: number; tags?: string[] },
+  device: { name: string; group_id?: number; type?: string; tags?: string[] },
 ): Promise<MadeDevice> {
   const { status, body } = await server.api('/devices', { body: device });
   assert.equal(status, 201, JSON.stringify(body));

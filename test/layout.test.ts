@@ -31,12 +31,13 @@ const importTable = `
 | domain    | store, log.ts (types), loop.ts, batch.ts |
 | store     | db, domain (pure types) |
 | db        | store/dialect.ts, store/schema.ts (types) |
-| client    | domain/state.ts, domain/id.ts, socket/protocol.ts |
+| client    | domain/state.ts, domain/id.ts, domain/signature.ts, socket/protocol.ts |
 | fleet     | client, app.ts, config.ts, log.ts, loop.ts, domain, socket/protocol.ts |
 `;
 
 /** Every dependency has a home, and nobody else imports it, not even its types. */
 const packageHomes: Record<string, string> = {
+  aedes: 'mqtt',
   ajv: 'domain, http',
   'ajv-formats': 'domain, http',
   commander: 'cli.ts',
@@ -51,10 +52,13 @@ const packageHomes: Record<string, string> = {
   pino: 'log.ts',
   'prom-client': 'http',
   'proxy-addr': 'http',
+  re2js: 'domain',
   'socket.io': 'socket',
   'socket.io-client': 'client',
   'socket.io-parser': 'socket',
   'swagger-ui-dist': 'http',
+  undici: 'outbound',
+  ws: 'mqtt',
   yaml: 'http',
   zod: 'domain, config.ts',
 };
@@ -531,6 +535,14 @@ suite('layout', () => {
     assert.deepEqual(
       Array.from(explained.matchAll(/^\| `([^`]+)`/gm), ([, name]) => name).sort(),
       Object.keys({ ...dependencies, ...devDependencies, ...optionalDependencies }).sort(),
+    );
+  });
+
+  test('what src imports is installed without the development packages', () => {
+    const { dependencies = {} } = readPackage();
+    assert.deepEqual(
+      Object.keys(packageHomes).filter((name) => !(name in dependencies)),
+      [],
     );
   });
 

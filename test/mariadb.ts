@@ -58,7 +58,8 @@ export function findMariaDb(): MariaDbBinaries | null {
   return mysqld ? { server: mysqld, install } : null;
 }
 
-function findProgram(name: string): string | null {
+/** Where a program is installed; null when it is not. */
+export function findProgram(name: string): string | null {
   const folders = [...(process.env.PATH ?? '').split(delimiter).filter(Boolean), ...sbinFolders];
   for (const folder of folders) {
     try {
@@ -233,7 +234,8 @@ function whenProcessEnds(reap: () => void): () => void {
   };
 }
 
-async function freePort(): Promise<number> {
+/** A port that is free at the moment, for what has to be told its port beforehand. */
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(portMin, portMax);
     const server = createServer();

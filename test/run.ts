@@ -5,7 +5,7 @@ import { open } from 'node:fs/promises';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { findMariaDb, type MariaDb, startMariaDb } from './mariadb.ts';
+import { findMariaDb, findProgram, type MariaDb, startMariaDb } from './mariadb.ts';
 
 /**
  * Runs the tests: `node test/run.ts [node's test options] [test files]`, all files when none is named; or, with
@@ -40,6 +40,8 @@ async function main(args: string[]): Promise<number> {
     );
     if (allMustRun) return 1;
   }
+
+  await ensureMosquittoClients();
 
   let running: ChildProcess | null = null;
   let stopped: NodeJS.Signals | null = null;
@@ -123,31 +125,39 @@ function exitCodeOfSkipped(report: string): number {
   return 1;
 }
 
-/** True when MariaDB can be started. Installs it where that needs nobody's leave: as root on Debian. */
+/** True when MariaDB can be started. */
 async function ensureMariaDb(): Promise<boolean> {
-  if (findMariaDb()) return true;
-  if (existsSync('/etc/debian_version') && process.getuid?.() === 0) {
-    say('Installing MariaDB for the tests (apt-get install mariadb-server) ...');
-    const problem = await installMariaDb();
-    if (findMariaDb()) return true;
-    say(`MariaDB could not be installed: ${problem.split('\n').at(-1) || 'the package brought no mariadbd'}`);
-  } else {
-    say('MariaDB is not installed: mariadbd and mariadb-install-db are missing (Debian: mariadb-server).');
+  const wasThere = findMariaDb() !== null;
+  const problem = await ensurePackage('mariadb-server', () => findMariaDb() !== null);
+  if (problem !== null) say(`MariaDB is needed by tests: ${problem}`);
+  // The package starts a service that the tests have no use for.
+  else if (!wasThere) {
+    await (existsSync('/run/systemd/system')
+      ? runProgram('systemctl', ['disable', '--now', 'mariadb'])
+      : runProgram('service', ['mariadb', 'stop']));
   }
-  return false;
+  return problem === null;
 }
 
-/** Answers what went wrong, or nothing. */
-async function installMariaDb(): Promise<string> {
+/** What devices use that are not ours; its tests say themselves that they are skipped. */
+async function ensureMosquittoClients(): Promise<void> {
+  const problem = await ensurePackage('mosquitto-clients', () => findProgram('mosquitto_pub') !== null);
+  if (problem !== null) say(`mosquitto_pub and mosquitto_sub are needed by tests: ${problem}`);
+}
+
+/**
+ * Installs a package where that needs nobody's leave, as root on Debian, unless what it brings is there already.
+ * Answers why it is not there, null when it is.
+ */
+async function ensurePackage(name: string, isThere: () => boolean): Promise<string | null> {
+  if (isThere()) return null;
+  if (!existsSync('/etc/debian_version') || process.getuid?.() !== 0)
+    return `it is not installed (Debian: ${name}).`;
+  say(`Installing what the tests need (apt-get install ${name}) ...`);
   // A failure here may be harmless: the lists may be new enough.
   await aptGet(['update']);
-  const installed = await aptGet(['install', '-y', '--no-install-recommends', 'mariadb-server']);
-  if (installed.code !== 0) return installed.said;
-  // The package starts a service that the tests have no use for.
-  await (existsSync('/run/systemd/system')
-    ? runProgram('systemctl', ['disable', '--now', 'mariadb'])
-    : runProgram('service', ['mariadb', 'stop']));
-  return '';
+  const { said } = await aptGet(['install', '-y', '--no-install-recommends', name]);
+  return isThere() ? null : said.split('\n').at(-1) || `the package ${name} did not bring it.`;
 }
 
 /** apt waits for its lock on installing by itself, but not for the one on updating. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { before, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import type { Route } from '../src/http/route.ts';
 import { routes } from '../src/http/routes.ts';
 import {
@@ -12,8 +12,9 @@ import {
   oneServer,
   type Tenant,
 } from './management.ts';
-import { type Answer, type Call, onEveryDatabase, request, type TestDevice } from './server.ts';
+import { type Answer, type Call, onEveryDatabase, request, type TestServer } from './server.ts';
 import { waitFor } from './wait.ts';
+import { reachReceivers, startReceiver, type WebhookReceiver } from './webhook-receiver.ts';
 
 /** Stands in everything that is B's and that A must not see. */
 const marker = 'bee-secret';
@@ -31,6 +32,16 @@ const wrongTarget = (body: unknown): Case => ({ body, status: 422, code: 'unknow
 const noEvent = (body: unknown): Case => ({ body, status: 404, code: 'unknown_event' });
 /** A's own list, or what A makes for itself. */
 const own = (status: number, body?: unknown): Case => ({ body, status });
+
+const hook = (filter: object) => ({ name: 'x', url: 'https://hooks.example.com/x', filter });
+const rule = (of: object) => ({
+  name: 'x',
+  level: 'info',
+  device_type: 'screen',
+  message_type: 'reading',
+  when: { path: 'celsius', op: '>', value: 20 },
+  ...of,
+});
 
 /** What A gets when it calls a route with B's ids. A route that is not here makes its test fail. */
 const cases: Record<string, (b: Things) => Case> = {
@@ -81,6 +92,33 @@ const cases: Record<string, (b: Things) => Case> = {
   'get /links': () => own(200),
   'get /links/:id': () => missing(),
   'delete /links/:id': () => missing(),
+  'post /webhooks': (b) => wrongTarget(hook({ devices: [b.devices] })),
+  'get /webhooks': () => own(200),
+  'get /webhooks/:id': () => missing(),
+  'patch /webhooks/:id': () => missing({ url: 'https://hooks.example.com/mine', enabled: false }),
+  'delete /webhooks/:id': () => missing(),
+  'get /webhooks/:id/secret': () => missing(),
+  'post /webhooks/:id/rotate-secret': () => missing({ overlap_seconds: 0 }),
+  'post /webhooks/:id/test': () => missing({ data: { note: 'mine' } }),
+  'get /webhooks/:id/deliveries': () => missing(),
+  'get /webhooks/:id/logs': () => missing(),
+  'post /webhooks/:id/replay': () => missing({ from: '2020-01-01T00:00:00Z' }),
+  'get /deliveries': (b) => ({ ...own(200), query: `?event_id=${b.events}` }),
+  'get /deliveries/:id': () => missing(),
+  'post /deliveries/:id/replay': () => missing(),
+  'post /deliveries/:id/cancel': () => missing(),
+  'get /events': (b) => ({ ...own(200), query: `?device_id=${b.devices}` }),
+  'get /events/:id': () => missing(),
+  'get /events/:id/body': () => missing(),
+  'post /alarm-rules': (b) => wrongTarget(rule({ device_type: b['device-types'] })),
+  'get /alarm-rules': () => own(200),
+  'get /alarm-rules/:id': () => missing(),
+  'patch /alarm-rules/:id': () => missing({ name: 'mine', enabled: false }),
+  'delete /alarm-rules/:id': () => missing(),
+  'get /alarms': (b) => ({ ...own(200), query: `?rule_id=${b['alarm-rules']}` }),
+  'get /alarms/:id': () => missing(),
+  'post /alarms/:id/note': () => missing({ note: 'mine' }),
+  'post /alarms/:id/clear': () => missing({ note: 'mine' }),
   'get /triggers': (b) => ({ ...own(200), query: `?event_id=${b.actions}` }),
   'get /triggers/:id': () => missing(),
   'post /commands': (b) => wrongTarget(step({ groups: [b.groups] })),
@@ -95,19 +133,25 @@ const nameOf = (route: Route) => `${route.method} ${route.path.replace('/api/v1'
 /** An id of each of a project's nouns, by the name its route has, and its connected device. */
 type Things = Awaited<ReturnType<typeof makeThings>>;
 
-async function makeThings(tenant: Tenant, connect: (token: string) => Promise<TestDevice>, event: string) {
+/** `word` stands in everything that can hold a text. */
+async function makeThings(
+  server: TestServer,
+  receiver: WebhookReceiver,
+  tenant: Tenant,
+  { event, word }: { event: string; word: string },
+) {
   const { make, api, keyId, projectId } = tenant;
-  const group = await make('/groups', { name: marker });
-  const type = await make('/device-types', { name: marker });
-  const rest = { type: type.id, tags: ['lobby'], metadata: { note: marker } };
-  const device = await make('/devices', { name: marker, group_id: group.id, ...rest });
-  const connected = await connect(device.token);
-  const steps = [step({ groups: [group.id] }, marker)];
-  await make('/actions', { event_id: event, name: marker, steps });
-  const link = await make('/links', { event_id: event, payload: { note: marker } });
-  const email = `${marker}@${event}.example`;
-  const user = await make('/users', { email, name: marker, role: 'owner', password: 'a password of B' });
-  const fired = bodyOf(await api(`/actions/${event}/test`, { body: { note: marker } }), 200);
+  const group = await make('/groups', { name: word });
+  const type = await make('/device-types', { name: word });
+  const rest = { type: type.id, tags: ['lobby'], metadata: { note: word } };
+  const device = await make('/devices', { name: word, group_id: group.id, ...rest });
+  const connected = await server.device(device.token);
+  const steps = [step({ groups: [group.id] }, word)];
+  await make('/actions', { event_id: event, name: word, steps });
+  const link = await make('/links', { event_id: event, payload: { note: word } });
+  const email = `${word}@${event}.example`;
+  const user = await make('/users', { email, name: word, role: 'owner', password: 'a password of B' });
+  const fired = bodyOf(await api(`/actions/${event}/test`, { body: { note: word } }), 200);
   await connected.applyAll();
   return {
     keys: keyId,
@@ -122,11 +166,55 @@ async function makeThings(tenant: Tenant, connect: (token: string) => Promise<Te
     commands: fired.commands[0].id,
     token: device.token as string,
     connected,
+    ...(await makeHeard(server, receiver, tenant, { word, device, type })),
+  };
+}
+
+/** What a device says, and all that comes of it: an event, an alarm, and deliveries of both that are done. */
+async function makeHeard(
+  server: TestServer,
+  receiver: WebhookReceiver,
+  { make, api, projectId }: Tenant,
+  { word, device, type }: { word: string; device: { id: number; token: string }; type: { id: string } },
+) {
+  const webhook = await make('/webhooks', {
+    module_id: `module-${projectId}`,
+    name: word,
+    description: word,
+    url: `${receiver.url}/${word}`,
+    headers: { 'x-note': word },
+    command_url: `${receiver.url}/${word}`,
+    metadata: { note: word },
+  });
+  const when = { path: 'note', op: '=', value: word };
+  const attached = { device_type: type.id, webhooks: [webhook.id] };
+  const alarmRule = await make('/alarm-rules', rule({ name: word, when, clear_when: null, ...attached }));
+  const asDevice = { key: null, headers: { authorization: `Thing ${device.token}` } };
+  const event = { eventType: word, eventData: { note: word } };
+  const put = { ...asDevice, method: 'PUT', body: event };
+  assert.equal((await request(`${server.url}/devices/${device.id}/event`, put)).status, 204);
+  const said = { ...asDevice, body: { note: word } };
+  assert.equal((await request(`${server.url}/messages/reading`, said)).status, 202);
+  const deliveries = await waitFor(
+    async () => {
+      const items = await listAll(api, '/deliveries?status=delivered');
+      return items.length === 3 && items;
+    },
+    { what: 'the deliveries of an event, a message and an alarm' },
+  );
+  const [alarm] = await listAll(api, '/alarms');
+  return {
+    webhooks: webhook.id as string,
+    deliveries: deliveries[0].id as string,
+    events: bodyOf(await api('/events?kind=event'), 200).items[0].id as string,
+    'alarm-rules': alarmRule.id as string,
+    alarms: alarm.id as string,
   };
 }
 
 onEveryDatabase('tenants', (start) => {
-  const server = oneServer(start);
+  const server = oneServer(start, { env: reachReceivers });
+  let receiver: WebhookReceiver;
   let a: Tenant;
   let b: Tenant;
   let ofA: Things;
@@ -135,13 +223,14 @@ onEveryDatabase('tenants', (start) => {
   let earlier: unknown;
 
   before(async () => {
-    const connect = (token: string) => server().device(token);
+    receiver = await startReceiver();
     a = await makeTenant(server(), 'A', scopes);
     b = await makeTenant(server(), 'B', scopes);
-    ofA = await makeThings(a, connect, 'a-event');
-    ofB = await makeThings(b, connect, 'b-event');
+    ofA = await makeThings(server(), receiver, a, { event: 'a-event', word: 'of-a' });
+    ofB = await makeThings(server(), receiver, b, { event: 'b-event', word: marker });
     keyForNothing = (await makeKey(server(), { scopes: ['publish'] }, b.projectId)).key;
   });
+  after(() => receiver?.[Symbol.asyncDispose]());
 
   /** Every answer is looked at: no failure of ours, no glimpse of our inside. */
   async function ask(route: Route, things: Things, call: Call & { query?: string } = {}): Promise<Answer> {
@@ -159,8 +248,15 @@ onEveryDatabase('tenants', (start) => {
 
   /** Everything of B as B sees it, but for when it was last used and by whom. */
   async function everythingOfB() {
-    const lists = 'keys users audit groups device-types devices actions links triggers commands'.split(' ');
+    const lists = [
+      ...['keys', 'users', 'audit', 'groups', 'device-types', 'devices', 'actions', 'links', 'triggers'],
+      ...['commands', 'webhooks', 'deliveries', 'events', 'alarm-rules', 'alarms'],
+    ];
     const ones = [
+      `/webhooks/${ofB.webhooks}`,
+      `/webhooks/${ofB.webhooks}/logs`,
+      `/deliveries/${ofB.deliveries}`,
+      `/events/${ofB.events}`,
       `/devices/${ofB.devices}/state`,
       `/commands/${ofB.commands}`,
       `/commands/${ofB.commands}/receipts`,
@@ -187,7 +283,7 @@ onEveryDatabase('tenants', (start) => {
       const answer = await ask(route, ofB, { key: a.key, ...given });
       assert.equal(answer.status, given.status, JSON.stringify(answer.body));
       if (given.code) assert.equal(answer.body.code, given.code);
-      if (given.code || given.query) assert.ok(!JSON.stringify(answer.body).includes(marker));
+      assert.ok(!JSON.stringify(answer.body).includes(marker));
       assert.deepEqual(await everythingOfB(), earlier);
       assert.ok(ofB.connected.socket.connected);
     });
@@ -246,18 +342,33 @@ onEveryDatabase('tenants', (start) => {
       ['PATCH', `/actions/${ofA.actions}`, { steps }],
       ['PATCH', `/actions/${ofA.actions}`, { steps: [step({ devices: [ofB.devices] })] }],
       ['POST', '/commands', step({ devices: [ofB.devices] })],
+      ['POST', '/webhooks', hook({ groups: [ofA.groups, ofB.groups] })],
+      ['POST', '/webhooks', hook({ device_types: [marker] })],
+      ['POST', '/webhooks', hook({ alarm_rules: [ofB['alarm-rules']] })],
+      ['PATCH', `/webhooks/${ofA.webhooks}`, { filter: { devices: [ofB.devices] } }],
+      ['POST', '/alarm-rules', rule({ device_type: marker })],
+      ['POST', '/alarm-rules', rule({ device_type: 'of-a', webhooks: [ofB.webhooks] })],
+      ['PATCH', `/alarm-rules/${ofA['alarm-rules']}`, { device_type: ofB['device-types'] }],
+      ['PATCH', `/alarm-rules/${ofA['alarm-rules']}`, { webhooks: [ofA.webhooks, ofB.webhooks] }],
+      ['POST', `/webhooks/${ofA.webhooks}/test`, { device_id: ofB.devices }],
     ];
     const heard = ofB.connected.states.length;
     for (const [method, path, body] of wrong) {
       const answer = await a.api(path, { method, body });
-      assert.deepEqual(codeOf(answer), [422, 'unknown_target'], `${method} ${path}`);
+      const expected = path.endsWith('/test') ? [404, 'not_found'] : [422, 'unknown_target'];
+      assert.deepEqual(codeOf(answer), expected, `${method} ${path} ${JSON.stringify(body)}`);
     }
+    const firing = await a.api('/alarm-rules', {
+      body: rule({ device_type: 'of-a', actions: [ofB.actions] }),
+    });
+    assert.deepEqual(codeOf(firing), [404, 'unknown_event']);
     assert.equal(ofB.connected.states.length, heard);
     assert.equal((await listAll(a.api, '/devices?q=one')).length, 0);
   });
 
   test('filters and cursors of A find nothing of B', async () => {
     const cursor = Buffer.from('zzz').toString('base64url');
+    const last = Buffer.from('ffffffff-ffff-7fff-bfff-ffffffffffff').toString('base64url');
     const paths = [
       `/commands?cursor=${cursor}`,
       `/triggers?cursor=${cursor}`,
@@ -265,9 +376,19 @@ onEveryDatabase('tenants', (start) => {
       '/devices?tag=lobby&online=true',
       `/devices?q=${marker}`,
       `/groups?name=${marker}`,
+      `/webhooks?q=${marker}`,
+      `/deliveries?cursor=${last}`,
+      `/webhooks/${ofA.webhooks}/deliveries?event_id=${ofB.events}`,
+      `/webhooks/${ofA.webhooks}/logs?cursor=${last}`,
+      `/events?cursor=${last}`,
+      `/events?type=${marker}`,
+      `/alarms?cursor=${last}`,
+      `/alarms?device_id=${ofB.devices}`,
     ];
     for (const path of paths) {
-      const ids = (await listAll(a.api, path)).map((item) => item.id);
+      const items = await listAll(a.api, path);
+      assert.ok(!JSON.stringify(items).includes(marker), path);
+      const ids = items.map((item) => item.id);
       const foreign = Object.values(ofB).filter((id) => typeof id !== 'object' && ids.includes(id));
       assert.deepEqual(foreign, [], path);
     }
@@ -279,7 +400,9 @@ onEveryDatabase('tenants', (start) => {
     for (const tenant of [a, b]) {
       const name = `of ${tenant.projectId}`;
       await tenant.make('/device-types', { id: event_id, name });
-      const device = await tenant.make('/devices', { name: event_id, group: marker, type: event_id });
+      const group = await tenant.make('/groups', { name: event_id });
+      const device = await tenant.make('/devices', { name: event_id, group: event_id, type: event_id });
+      assert.equal(device.group_id, group.id);
       const steps = [step({ tags: ['lobby'] }, name), step({ all: true }, name)];
       await tenant.make('/actions', { event_id, steps });
       made.push({ device, link: await tenant.make('/links', { event_id }) });
@@ -295,7 +418,6 @@ onEveryDatabase('tenants', (start) => {
     const earlierOfB = await everythingOfB();
     const type = `/device-types/${event_id}`;
     bodyOf(await a.api(type, { method: 'PATCH', body: { name: 'mine' } }), 200);
-    assert.equal(made[0]?.device.group_id, ofA.groups);
     for (const path of [`/devices/${made[0]?.device.id}`, type, `/actions/${event_id}`]) {
       bodyOf(await a.api(path, { method: 'DELETE' }), 204);
     }
@@ -319,7 +441,7 @@ onEveryDatabase('tenants', (start) => {
 
   test('a project that is deleted takes nothing of another along', async () => {
     const c = await makeTenant(server(), 'C', scopes);
-    const ofC = await makeThings(c, (token) => server().device(token), 'c-event');
+    const ofC = await makeThings(server(), receiver, c, { event: 'c-event', word: 'of-c' });
     const ofUser = { email: `${marker}@b-event.example`, password: 'a password of B' };
     const session = await server().api('/session', { key: null, body: ofUser });
     const cookie = session.headers.get('set-cookie') ?? '';
@@ -347,6 +469,41 @@ onEveryDatabase('tenants', (start) => {
     assert.equal(bodyOf(await a.api(`/commands/${id}`), 200).coverage.applied, 0);
   });
 
+  test("A's devices and keys speak for no device of B, and ask no webhook of B", async () => {
+    earlier = await everythingOfB();
+    const group = `/groups/${ofB.groups}/webhooks`;
+    const thing = `/things/${ofB.devices}/webhooks`;
+    const webhook = `/webhooks/${ofB.webhooks}`;
+    const removal = { webhook_ids: [ofB.webhooks] };
+    const own = { name: 'mine', url: 'https://hooks.example.com/mine' };
+    const event = { eventType: 'mine' };
+    const command = { action: 'mine' };
+    const module = `smartModules/module-${b.projectId}/command`;
+    const calls: [string, string, unknown, number, string?][] = [
+      ['PUT', `/devices/${ofB.devices}/event`, event, 403, ofA.token],
+      ['PUT', `/devices/${ofB.devices}/event`, event, 404],
+      ['POST', `/devices/${ofB.devices}/bulkData/photo`, event, 403, ofA.token],
+      ['POST', `/devices/${ofB.devices}/bulkData/photo`, event, 404],
+      ['POST', '/messages/reading', event, 401],
+      ['PUT', `/homes/${ofB.groups}/${module}`, command, 404],
+      ['PUT', `/homes/${ofA.groups}/${module}`, command, 404],
+      ['POST', thing, [own], 403],
+      ['GET', thing, undefined, 403],
+      ['GET', group, undefined, 403],
+      ['GET', webhook, undefined, 404],
+      ['PUT', webhook, own, 404],
+      ['DELETE', '/webhooks', removal, 404],
+      ['PATCH', '/webhooks', { webhook_ids: [ofA.webhooks, ofB.webhooks] }, 404],
+    ];
+    for (const [method, path, body, status, key = a.key] of calls) {
+      const answer = sound(await request(server().url + path, { method, key, body }));
+      assert.equal(answer.status, status, `${method} ${path} ${JSON.stringify(answer.body)}`);
+      assert.ok(!JSON.stringify(answer.body).includes(marker));
+    }
+    assert.deepEqual(await everythingOfB(), earlier);
+    bodyOf(await a.api(`/webhooks/${ofA.webhooks}`), 200);
+  });
+
   test('a wrong method is 405 and says which are right', async () => {
     for (const [path, known] of Map.groupBy(routes, (route) => route.path)) {
       const right = known.map((route) => route.method);
@@ -372,7 +529,7 @@ onEveryDatabase('tenants', (start) => {
 
   test('ids that cannot be are 404 or 400, never worse', async () => {
     const ids = [
-      ...['0', '-1', '1.5', '1e3', '0x1', '9'.repeat(16), '9'.repeat(40), '%00', '%2e%2e', 'a%2Fb', '%ff'],
+      ...['0', '-1', '1.5', '1e3', '0x1', '9'.repeat(16), '9'.repeat(40), '%00', '%2e%2e%2F', 'a%2Fb', '%ff'],
       ...['constructor', '__proto__', '%F0%9F%98%80', "1'--", '%25', 'x'.repeat(2_000)],
     ];
     for (const route of routes.filter(({ path, method }) => /:/.test(path) && method === 'get')) {

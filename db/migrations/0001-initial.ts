@@ -1,6 +1,6 @@
-import { type CreateTableBuilder, type Kysely, sql } from 'kysely';
-import { dialectOf, isIndexThere } from '../../src/store/dialect.ts';
+import { type Kysely, sql } from 'kysely';
 import type { Tables } from '../../src/store/schema.ts';
+import { createTables } from './create-tables.ts';
 
 const id = 'varchar(36)';
 const hash = 'varchar(64)';
@@ -9,22 +9,7 @@ const address = 'varchar(45)';
 const long = sql`mediumtext`;
 
 export async function up(db: Kysely<Tables>): Promise<void> {
-  const { tableEnd } = dialectOf(db);
-  const table = async (
-    title: string,
-    build: (table: CreateTableBuilder<string>) => CreateTableBuilder<string>,
-  ) =>
-    build(db.schema.createTable(title).ifNotExists() as CreateTableBuilder<string>)
-      .modifyEnd(tableEnd)
-      .execute();
-  // MySQL commits every statement of a schema by itself: a start that was killed half-way must be able to go on.
-  const index = async (title: string, on: string, columns: string[]) => {
-    try {
-      await db.schema.createIndex(`${on}_${title}`).on(on).columns(columns).execute();
-    } catch (error) {
-      if (!isIndexThere(error)) throw error;
-    }
-  };
+  const { table, index } = createTables(db);
 
   await table('settings', (t) =>
     t.addColumn('name', name, (c) => c.primaryKey()).addColumn('value', long, (c) => c.notNull()),

@@ -11,10 +11,13 @@ import type { Context } from './context.ts';
 import { Fault } from './fault.ts';
 import { instant } from './input.ts';
 import type { CommandMessage } from './message.ts';
-import type { ConnectedDevice, Connection, Door } from './presence.ts';
+import type { ConnectedDevice, Connection, Door, Outgoing } from './presence.ts';
 import { slots, stateOf } from './standing.ts';
 import { idsOnPath, matchesTarget, scopesOfDevice, type Target } from './target.ts';
 import { hashToken, isWellFormed } from './token.ts';
+
+type Heard = Outgoing['event'];
+const everything: readonly Heard[] = ['state', 'command'];
 
 /** The device whose token was presented; throws `bad_token`. */
 export async function authenticateDevice(ctx: Context, token: unknown): Promise<ConnectedDevice> {
@@ -33,15 +36,20 @@ function connectedDeviceOf(row: DeviceRow, tags: readonly string[], generation: 
     id: row.id,
     projectId: row.project_id,
     name: row.name,
+    typeId: row.type_id,
     groupPath: idsOnPath(row.group_path ?? ''),
     tags: new Set(tags),
   };
 }
 
-/** A device has come in by a door: it is online from now on and is caught up. */
+/**
+ * A device has come in by a door: it is online from now on and is caught up. By a door where devices subscribe,
+ * `heard` is empty, and `catchUp` follows as they do.
+ */
 export async function openConnection(
   ctx: Context,
   opened: { door: Door; handle: unknown; address: string | null; device: ConnectedDevice },
+  heard: readonly Heard[] = everything,
 ): Promise<Connection> {
   const connection: Connection = { ...opened, backlog: [] };
   const { device, door, address } = opened;
@@ -54,7 +62,7 @@ export async function openConnection(
   try {
     // Moved or retagged between the handshake and here: then it was not connected yet and nobody told it.
     if (device.generation !== ctx.cache.generation()) await reread(ctx, device.projectId, [connection]);
-    await catchUp(ctx, connection);
+    await bring(ctx, connection, heard);
   } catch (error) {
     closeConnection(ctx, connection);
     throw error;
@@ -71,26 +79,58 @@ export function closeConnection(ctx: Context, connection: Connection): void {
 }
 
 /**
- * Sends the whole state and the pulses that are pending. The database is asked first and memory last, in one go
- * with the sending: a command that is committed in between is in memory by then or in the backlog.
+ * A device begins to hear state or commands: it is sent the whole state, or the pulses that are pending. The door
+ * delivers what is sent from this call on.
  */
-async function catchUp(ctx: Context, connection: Connection): Promise<void> {
-  connection.backlog ??= [];
+export async function catchUp(ctx: Context, connection: Connection, heard: readonly Heard[]): Promise<void> {
+  // What is under way is taken over: this one brings what that one was to bring as well.
+  await bring(ctx, connection, connection.backlog === null ? heard : everything);
+}
+
+/**
+ * Sends the whole state and the pulses that are pending, or one of them. The database is asked first and memory
+ * last, in one go with the sending: a command that is committed in between is in memory by then or in the backlog.
+ */
+async function bring(ctx: Context, connection: Connection, heard: readonly Heard[]): Promise<void> {
+  const backlog = [...(connection.backlog ?? [])];
+  connection.backlog = backlog;
   let device: ConnectedDevice;
-  let finished: Set<string>;
-  let pulses: Row<'commands'>[];
+  let finished = new Set<string>();
+  let pulses: Row<'commands'>[] = [];
   do {
     device = connection.device;
-    const standing = slots.flatMap((slot) => ctx.standing.matching(connection.device, slot));
-    const known = standing.map((command) => command.id);
-    finished = await listFinished(ctx.db, device.id, known);
-    pulses = await listPendingPulses(ctx.db, device.projectId, scopesOfDevice(device), device.id, ctx.now());
+    if (heard.includes('state')) {
+      const standing = slots.flatMap((slot) => ctx.standing.matching(connection.device, slot));
+      const known = standing.map((command) => command.id);
+      finished = await listFinished(ctx.db, device.id, known);
+    }
+    if (heard.includes('command')) {
+      const scopes = scopesOfDevice(device);
+      pulses = await listPendingPulses(ctx.db, device.projectId, scopes, device.id, ctx.now());
+    }
+    if (connection.backlog !== backlog) return;
     // Moved or retagged meanwhile: what was read is for the place it had.
   } while (connection.device !== device);
 
-  const now = ctx.now();
-  const backlog = connection.backlog;
   connection.backlog = null;
+  if (heard.includes('state')) sendWholeState(ctx, connection, finished);
+  const sent = new Set<string>();
+  for (const row of pulses) {
+    const target = fromJson<Target>(row.target_json);
+    if (row.canceled_at !== null || !matchesTarget(target, device)) continue;
+    sent.add(row.id);
+    ctx.presence.send([connection], { event: 'command', message: commandMessage(row) });
+  }
+  for (const outgoing of backlog) {
+    // What changed meanwhile is part of the whole state already.
+    const isSent = outgoing.event === 'state' ? heard.includes('state') : sent.has(outgoing.message.id);
+    if (!isSent) ctx.presence.send([connection], outgoing);
+  }
+}
+
+function sendWholeState(ctx: Context, connection: Connection, finished: ReadonlySet<string>): void {
+  const { device } = connection;
+  const now = ctx.now();
   const causes = slots
     .flatMap((slot) => ctx.standing.matching(device, slot))
     .filter((command) => command.expiresAt === null || command.expiresAt > now)
@@ -101,18 +141,6 @@ async function catchUp(ctx: Context, connection: Connection): Promise<void> {
     event: 'state',
     message: { ...stateOf(ctx.standing, device, now), causes },
   });
-  const sent = new Set<string>();
-  for (const row of pulses) {
-    const target = fromJson<Target>(row.target_json);
-    if (row.canceled_at !== null || !matchesTarget(target, device)) continue;
-    sent.add(row.id);
-    ctx.presence.send([connection], { event: 'command', message: commandMessage(row) });
-  }
-  for (const outgoing of backlog) {
-    // What changed meanwhile is part of the whole state already.
-    if (outgoing.event === 'command' && !sent.has(outgoing.message.id))
-      ctx.presence.send([connection], outgoing);
-  }
 }
 
 /** A pulse as devices get it. */
@@ -137,7 +165,7 @@ export async function refreshConnected(
   for (const connection of connections) {
     if (connection.backlog !== null) continue;
     try {
-      await catchUp(ctx, connection);
+      await bring(ctx, connection, everything);
     } catch (error) {
       ctx.log.error(
         { err: error, device: connection.device.id },

@@ -3,13 +3,15 @@ import type { Log } from '../log.ts';
 import type { Database } from '../store/schema.ts';
 import type { Cache } from './cache.ts';
 import type { Feed } from './feed.ts';
+import type { Postbox } from './postbox.ts';
 import type { Presence } from './presence.ts';
-import type { Issues, Receipts } from './queue.ts';
+import type { Arrivals, Issues, Receipts } from './queue.ts';
+import type { Schemas } from './schemas.ts';
 import type { Seal } from './seal.ts';
 import type { Sightings } from './sighting.ts';
 import type { Standing } from './standing.ts';
 
-/** What the two queues of writes are made from. */
+/** What the queues of writes are made from. */
 export type BaseContext = {
   db: Database;
   /** Who is connected. */
@@ -20,10 +22,15 @@ export type BaseContext = {
   feed: Feed;
   cache: Cache;
   sightings: Sightings;
+  schemas: Schemas;
+  /** Where deliveries are left to be sent. */
+  postbox: Postbox;
   seal: Seal;
   /** SHA-256 of FLEETHOOK_ADMIN_KEY, null when there is none. */
   adminKeyHash: string | null;
   log: Log;
+  /** This process, among those that share the database. */
+  nodeId: string;
   /** Where people reach us, without a slash at the end. */
   publicUrl: () => string;
   /** Aborted when the server is told to end: whoever waits is answered with what there is. */
@@ -37,4 +44,6 @@ export type Context = BaseContext & {
   issues: Issues;
   /** Receipts on their way to the database, grouped. */
   receipts: Receipts;
+  /** What devices say, on its way to the database, grouped. */
+  arrivals: Arrivals;
 };

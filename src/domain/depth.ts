@@ -30,3 +30,12 @@ export function requireShallow(json: Uint8Array): void {
     } else if (byte === closeBracket || byte === closeBrace) depth -= 1;
   }
 }
+
+/** The same for a value that a library has parsed; bytes have no place in JSON. */
+export function requireShallowValue(value: unknown, depth = 0): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (depth >= jsonDepthMax) throw new Fault('bad_request', `the JSON is nested deeper than ${jsonDepthMax}`);
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer)
+    throw new Fault('bad_request', 'bytes have no place in JSON: send them as bulk data');
+  for (const member of Object.values(value)) requireShallowValue(member, depth + 1);
+}

@@ -1,12 +1,12 @@
 /** A device type is a class of devices; it owns the message types its devices may send, each with a JSON Schema. */
-import { Ajv2020 } from 'ajv/dist/2020.js';
-import addFormats from 'ajv-formats';
 import { z } from 'zod';
+import { hasRulesOfType } from '../store/alarm-rule.ts';
 import { countDevices } from '../store/device.ts';
 import {
   deleteDeviceType as deleteDeviceTypeRow,
   findDeviceTypesNamed,
   insertDeviceType,
+  listDeviceTypesOf,
   updateDeviceType,
 } from '../store/device-type.ts';
 import { fromJson, toJson } from '../store/json.ts';
@@ -15,10 +15,11 @@ import { pageQuery } from '../store/page.ts';
 import type { Db, Row } from '../store/schema.ts';
 import { holdInventory, makeChange } from './audit.ts';
 import type { Caller } from './caller.ts';
-import type { Context } from './context.ts';
+import type { BaseContext, Context } from './context.ts';
 import { Fault } from './fault.ts';
 import { newId } from './id.ts';
 import { instant, nameSchema, pageSchema, parseInput } from './input.ts';
+import { compileMessageSchema } from './message-schema.ts';
 
 const messageTypesMax = 100;
 const schemaBytesMax = 32_768;
@@ -60,13 +61,14 @@ function viewDeviceType(row: Row<'device_types'>) {
   };
 }
 
-/** Throws `bad_schema` for a schema that is none, naming the message type. */
+/** Throws `bad_schema` for a schema that can't be taken, naming the message type. */
 function requireSchemas(messageTypes: readonly { id: string; schema: object | boolean }[]): void {
   for (const { id, schema } of messageTypes) {
     try {
-      addFormats.default(new Ajv2020({ strict: false, allErrors: true })).compile(schema);
+      compileMessageSchema(schema);
     } catch (error) {
-      throw new Fault('bad_schema', `message type "${id}": ${(error as Error).message}`);
+      if (!(error instanceof Fault)) throw error;
+      throw new Fault(error.code, `message type "${id}": ${error.message}`);
     }
   }
 }
@@ -123,6 +125,8 @@ export async function deleteDeviceType(ctx: Context, caller: Caller, id: string)
     if ((await countDevices(tx, caller.projectId, { typeId: id })) > 0) {
       throw new Fault('in_use', 'there are still devices of this type');
     }
+    if (await hasRulesOfType(tx, caller.projectId, id))
+      throw new Fault('in_use', 'there are still alarm rules for this type');
     await deleteDeviceTypeRow(tx, caller.projectId, id);
     await note('device_type.delete', { kind: 'device_type', id }, { name: row.name });
   });
@@ -148,4 +152,35 @@ export async function requireTypeIds(
     ids.set(name, row.id);
   }
   return ids;
+}
+
+/** A type as messages are held against it: its schemas by message type. */
+export type ReadyType = {
+  id: string;
+  name: string;
+  /** What devices of the type are called outside: the id where people chose one, the name otherwise. */
+  class: string;
+  schemas: ReadonlyMap<string, object | boolean>;
+};
+
+/** The types of a project by id; kept in the cache. */
+export async function readyTypes(
+  ctx: BaseContext,
+  projectId: number,
+): Promise<ReadonlyMap<string, ReadyType>> {
+  return ctx.cache.get(`device types ${projectId}`, async () => {
+    const rows = await listDeviceTypesOf(ctx.db, projectId);
+    return new Map(
+      rows.map((row) => {
+        const types = fromJson<z.output<typeof messageTypeSchema>[]>(row.message_types_json);
+        const schemas = new Map(types.map((type) => [type.id, type.schema]));
+        return [row.id, { id: row.id, name: row.name, class: classOf(row), schemas }];
+      }),
+    );
+  });
+}
+
+/** Ids made here are of no use to people. */
+function classOf({ id, name }: Row<'device_types'>): string {
+  return /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-/.test(id) ? name : id;
 }

@@ -17,6 +17,7 @@ import { fromJson, toJson } from '../store/json.ts';
 import { takeNumbers } from '../store/migrate.ts';
 import { pageQuery } from '../store/page.ts';
 import type { Db, NewRow, Row } from '../store/schema.ts';
+import { deleteWebhook, listDeviceWebhooks } from '../store/webhook.ts';
 import { holdInventory, makeChange } from './audit.ts';
 import type { Caller } from './caller.ts';
 import { disconnectDevice, refreshConnected } from './connection.ts';
@@ -252,7 +253,7 @@ export async function changeDevice(ctx: Context, caller: Caller, id: number, inp
     if (given.tags !== undefined) await replaceTags(tx, projectId, id, given.tags);
     await note('device.change', { kind: 'device', id }, { changed: Object.keys(given) });
   });
-  if (given.group_id !== undefined || given.tags !== undefined || given.name !== undefined) {
+  if (Object.keys(given).some((member) => member !== 'metadata')) {
     await refreshConnected(ctx, projectId, ctx.presence.connectionsOf(id));
   }
   return getDevice(ctx, caller, id);
@@ -272,8 +273,11 @@ export async function rotateToken(ctx: Context, caller: Caller, id: number) {
 
 export async function deleteDevice(ctx: Context, caller: Caller, id: number): Promise<void> {
   await makeChange(ctx, caller, async (tx, note) => {
+    await holdInventory(tx, caller);
     const row = await requireDevice(tx, caller, id);
     await deleteDeviceRow(tx, id);
+    for (const webhookId of await listDeviceWebhooks(tx, caller.projectId, id))
+      await deleteWebhook(tx, webhookId);
     await note('device.delete', { kind: 'device', id }, { name: row.name });
   });
   disconnectDevice(ctx, id);

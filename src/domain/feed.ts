@@ -1,4 +1,5 @@
 /** What just happened, for whoever wants to know: console, log, metrics, waiting callers. Hints, never the truth. */
+import type { EventKind } from './event.ts';
 import type { ReceiptStatus } from './message.ts';
 
 export type Fact =
@@ -28,6 +29,29 @@ export type Fact =
       at: number;
     }
   | { kind: 'online' | 'offline'; projectId: number; deviceId: number; door: string }
+  | {
+      kind: 'event';
+      projectId: number;
+      eventId: string;
+      event: EventKind;
+      type: string | null;
+      deviceId: number | null;
+      /** How many webhooks get it. */
+      deliveries: number;
+      problem: string | null;
+    }
+  | {
+      kind: 'attempt';
+      projectId: number;
+      webhookId: string;
+      deliveryId: string;
+      /** The delivery's status after it. */
+      outcome: string;
+      status: number | null;
+      milliseconds: number;
+    }
+  | { kind: 'webhook-disabled'; projectId: number; webhookId: string; reason: string }
+  | { kind: 'firings'; count: number }
   | { kind: 'change'; projectId: number; change: string; subject: string; actor: string };
 
 export type Feed = {

@@ -10,6 +10,8 @@ export type ConnectedDevice = {
   id: number;
   projectId: number;
   name: string;
+  /** The id of its type. */
+  typeId: string | null;
   groupPath: readonly number[];
   tags: ReadonlySet<string>;
   /** The cache's generation when this was read. */

@@ -1,6 +1,7 @@
 /** A project is a tenant: everything belongs to one, and nobody sees into another's. Project 1 is always there. */
 import { z } from 'zod';
 import { deleteProjectActions } from '../store/action.ts';
+import { deleteProjectAlarmRules } from '../store/alarm-rule.ts';
 import { countDevices } from '../store/device.ts';
 import { deleteProjectDeviceTypes } from '../store/device-type.ts';
 import { deleteProjectGroups } from '../store/group.ts';
@@ -18,6 +19,7 @@ import {
 } from '../store/project.ts';
 import type { Db, Row } from '../store/schema.ts';
 import { deleteProjectUsers } from '../store/user.ts';
+import { deleteProjectWebhooks } from '../store/webhook.ts';
 import { makeChange } from './audit.ts';
 import type { Caller } from './caller.ts';
 import type { Context } from './context.ts';
@@ -70,6 +72,8 @@ export async function deleteProject(ctx: Context, caller: Caller, id: number): P
     }
     await deleteProjectLinks(tx, id);
     await deleteProjectActions(tx, id);
+    await deleteProjectWebhooks(tx, id);
+    await deleteProjectAlarmRules(tx, id);
     await deleteProjectDeviceTypes(tx, id);
     await deleteProjectGroups(tx, id);
     await deleteProjectUsers(tx, id);

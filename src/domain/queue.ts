@@ -1,6 +1,7 @@
-/** What waits for the database: triggers with their commands, and receipts. Each queue commits in groups. */
+/** What waits for the database: triggers with their commands, receipts, events. Each queue commits in groups. */
 import type { Batch } from '../batch.ts';
 import type { NewRow } from '../store/schema.ts';
+import type { EventKind, Origin } from './event.ts';
 import type { ReceiptStatus } from './message.ts';
 import type { ConnectedDevice } from './presence.ts';
 import type { Slot } from './state.ts';
@@ -36,7 +37,23 @@ export type IssueAnswer = { replay: unknown };
 export type Issues = Batch<IssueJob, IssueAnswer>;
 
 export type ReceiptJob = {
-  device: ConnectedDevice;
+  device: Omit<ConnectedDevice, 'generation'>;
   receipts: { id: string; status: ReceiptStatus; detail?: string | null | undefined }[];
 };
 export type Receipts = Batch<ReceiptJob, true>;
+
+/** Something that was said. `payload` spares parsing where the body was made from a value. */
+export type EventJob = {
+  projectId: number;
+  kind: EventKind;
+  type: string | null;
+  label: string | null;
+  origin: Origin;
+  mediaType: string;
+  body: Uint8Array;
+  payload?: unknown;
+  /** Webhooks that get it whatever their filter. */
+  to?: readonly string[];
+};
+/** Answers the id of the event once it is stored. */
+export type Arrivals = Batch<EventJob, string>;

@@ -9,7 +9,7 @@ import type { NewRow } from '../store/schema.ts';
 import type { BaseContext, Context } from './context.ts';
 import { Fault } from './fault.ts';
 import { parseInput } from './input.ts';
-import type { ConnectedDevice } from './presence.ts';
+import type { Sender } from './publish.ts';
 import type { ReceiptJob, Receipts } from './queue.ts';
 import { matchesTarget, type Target } from './target.ts';
 
@@ -38,7 +38,7 @@ export function createReceipts(ctx: BaseContext): Receipts {
  * Stores one receipt or an array of them; resolves once they are stored. Throws `bad_request`, or
  * `unknown_command` when a command is not one for this device: the others of the array are stored all the same.
  */
-export async function takeReceipts(ctx: Context, device: ConnectedDevice, input: unknown): Promise<void> {
+export async function takeReceipts(ctx: Context, device: Sender['device'], input: unknown): Promise<void> {
   await ctx.receipts.add({ device, receipts: parseInput(receiptsSchema, input) });
 }
 
@@ -52,7 +52,7 @@ async function commit(ctx: BaseContext, jobs: readonly ReceiptJob[]): Promise<(t
       targets.set(`${projectId} ${row.id}`, fromJson<Target>(row.target_json));
     }
   }
-  const isOwn = (device: ConnectedDevice, commandId: string) => {
+  const isOwn = (device: Sender['device'], commandId: string) => {
     const target = targets.get(`${device.projectId} ${commandId}`);
     return target !== undefined && matchesTarget(target, device);
   };

@@ -1,21 +1,34 @@
 /** What has grown old is deleted in small batches, so that a sweep never holds up a trigger. */
+import { deleteAlarmsBelow } from '../store/alarm.ts';
 import { deleteAuditBefore } from '../store/audit.ts';
 import { deleteCommandsBelow, deletePulsesBefore } from '../store/command.ts';
+import { deleteDeliveriesBelow } from '../store/delivery.ts';
+import { deleteEventsBelow } from '../store/event.ts';
 import { inTransaction } from '../store/open.ts';
 import { deleteReceiptsOfCommands } from '../store/receipt.ts';
 import { deleteAnswersBefore, deleteTriggersBelow } from '../store/trigger.ts';
 import { deleteSessionsBefore } from '../store/user.ts';
+import { deleteWebhookLogsBelow } from '../store/webhook-log.ts';
 import type { Context } from './context.ts';
 import { firstIdAt } from './id.ts';
 
 const dayMs = 24 * 60 * 60 * 1_000;
 const rowsPerBatch = 500;
 const auditKeptDays = 365;
+/** Deliveries that wait for a webhook that is switched off, or for a person, are kept for so many days more. */
+const unfinishedDays = 7;
 
-/** Deletes triggers, commands and receipts older than `retainDays`; commands in force stay. */
-export async function sweep(ctx: Context, retainDays: number): Promise<void> {
+/**
+ * Deletes triggers, commands, receipts, events, deliveries and alarms older than `retainDays`, and the logs of webhooks
+ * older than `retainLogDays`. Commands in force, alarms that are active and deliveries that are not finished stay.
+ */
+export async function sweep(
+  ctx: Context,
+  { retainDays, retainLogDays }: { retainDays: number; retainLogDays: number },
+): Promise<void> {
   const now = ctx.now();
   const oldest = firstIdAt(now - retainDays * dayMs);
+  const forgotten = firstIdAt(now - (retainDays + unfinishedDays) * dayMs);
   await deletePulsesBefore(ctx.db, now - dayMs);
   await deleteAnswersBefore(ctx.db, now - dayMs);
   await deleteSessionsBefore(ctx.db, now);
@@ -27,6 +40,17 @@ export async function sweep(ctx: Context, retainDays: number): Promise<void> {
       return ids.length;
     }),
   );
+  await repeat(() =>
+    deleteWebhookLogsBelow(
+      ctx.db,
+      firstIdAt(now - Math.min(retainLogDays || retainDays, retainDays) * dayMs),
+      rowsPerBatch,
+    ),
+  );
+  await repeat(() => deleteDeliveriesBelow(ctx.db, oldest, rowsPerBatch, 'finished'));
+  await repeat(() => deleteDeliveriesBelow(ctx.db, forgotten, rowsPerBatch, 'all'));
+  await repeat(() => deleteEventsBelow(ctx.db, oldest, rowsPerBatch));
+  await repeat(() => deleteAlarmsBelow(ctx.db, oldest, rowsPerBatch));
   await repeat(() => deleteAuditBefore(ctx.db, now - auditKeptDays * dayMs, rowsPerBatch));
 }
 

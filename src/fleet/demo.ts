@@ -9,11 +9,15 @@ import type { Config } from '../config.ts';
 import { type Caller, systemCaller } from '../domain/caller.ts';
 import type { Fact } from '../domain/feed.ts';
 import { getKey } from '../domain/key.ts';
+import { changeWebhook, createWebhook, listWebhooks } from '../domain/webhook.ts';
+import { revealSecret } from '../domain/webhook-secret.ts';
 import { type DemoFleet, demoEvents, fillDemo } from './demo-fleet.ts';
+import { startDemoReceiver } from './demo-receiver.ts';
 import { createReporter } from './report.ts';
 
 const caller: Caller = systemCaller(1, 'demo');
 const fileName = 'demo.json';
+const webhookName = 'Demo receiver';
 
 export type DemoOptions = { config: Config; signal: AbortSignal; say: (line: string) => void };
 
@@ -21,13 +25,17 @@ export type DemoOptions = { config: Config; signal: AbortSignal; say: (line: str
 export async function runDemo({ config, signal, say }: DemoOptions): Promise<void> {
   const app = await startApp({ config });
   const devices: Device[] = [];
+  let secret = '';
+  const receiver = await startDemoReceiver(() => secret, say);
   try {
     const { fleet, isNew } = await fleetOf(app, config);
+    secret = await pointWebhook(app, receiver.url);
     say(isNew ? 'A demo fleet was made.' : 'The demo fleet of last time is back.');
     for (const { token } of fleet.devices)
       devices.push(connectDevice({ url: app.url, token, onState, onCommand }));
     await allOnline(app, fleet.devices.length, signal);
     for (const line of introduction(app.url, fleet, config)) say(line);
+    await devices.at(-1)?.event('gate.opened', { by: 'badge 12' });
     const unsubscribe = app.ctx.feed.subscribe(createReporter(app.ctx, caller, say, signal));
     if (!signal.aborted) await once(signal, 'abort');
     unsubscribe();
@@ -35,6 +43,7 @@ export async function runDemo({ config, signal, say }: DemoOptions): Promise<voi
   } finally {
     await Promise.all(devices.map((device) => device.close()));
     await app.close();
+    await receiver.close();
   }
 }
 
@@ -68,6 +77,17 @@ async function isThere(app: App, fleet: DemoFleet): Promise<boolean> {
   );
 }
 
+/** Sends what the devices say to where the receiver listens this time; answers the secret it is signed with. */
+async function pointWebhook(app: App, url: string): Promise<string> {
+  const { ctx } = app;
+  const { items } = await listWebhooks(ctx, caller, { q: webhookName });
+  const known = items.find((webhook) => webhook.name === webhookName);
+  if (known) await changeWebhook(ctx, caller, known.id, { url, enabled: true });
+  const { id } = known ?? (await createWebhook(ctx, caller, { name: webhookName, url }));
+  const { secret } = await revealSecret(ctx, caller, id);
+  return secret ?? '';
+}
+
 async function allOnline(app: App, count: number, signal: AbortSignal): Promise<void> {
   if (app.ctx.presence.count() >= count) return;
   await new Promise<void>((resolve) => {
@@ -83,6 +103,7 @@ async function allOnline(app: App, count: number, signal: AbortSignal): Promise<
 }
 
 function introduction(url: string, { key, link, devices }: DemoFleet, config: Config): string[] {
+  const gate = devices.at(-1);
   const hook = `${url}/public-api/integration/webhooks`;
   const payload = Buffer.from(JSON.stringify({ event_id: 'toast', message: 'Lunch is ready' })).toString(
     'base64',
@@ -106,6 +127,9 @@ function introduction(url: string, { key, link, devices }: DemoFleet, config: Co
     '',
     '  # a safe link: open it in a browser and press the button, or',
     `  curl -X POST '${url}${link}'`,
+    '',
+    '  # the other way: a device says something, and the receiver of a webhook prints the signed request it got',
+    `  curl -X PUT '${url}/devices/${gate?.id}/event' -H 'authorization: Bearer ${gate?.token}' -d '{"eventType":"gate.opened","eventData":{"by":"badge 7"}}'`,
     '',
     `All events: ${demoEvents.join(', ')}.`,
     `The contract is at ${url}/docs; the key for all of it is ${adminKeyPlace(config)}. Ctrl-C ends the demo.`,

@@ -1,4 +1,5 @@
 /** Hangs the route table into Express: who may call, how often, is the body right, then the room. */
+import { pipeline } from 'node:stream/promises';
 import { parse as parseCsv } from 'csv-parse/sync';
 import express, {
   type Express,
@@ -67,7 +68,7 @@ export function useApi(app: Express, options: Options): void {
       const caller = callers.get(request);
       if (!caller) throw new Error('a route ran without its caller');
       const path = route.path.replaceAll(/:(\w+)/g, '{$1}');
-      const { status, body, headers } = await route.handle({
+      const { status, body, headers, parts } = await route.handle({
         ctx: options.ctx,
         caller,
         request,
@@ -82,10 +83,11 @@ export function useApi(app: Express, options: Options): void {
           body: request.body as unknown,
         }),
       });
-      if (options.checkAnswers) contract.checkAnswer({ method: route.method, path, status, body });
+      if (options.checkAnswers && !parts) contract.checkAnswer({ method: route.method, path, status, body });
       response.status(status).set('cache-control', 'no-store');
-      if (headers) response.set(headers);
-      if (body === undefined) response.end();
+      for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value);
+      if (parts) await pipeline(parts, response);
+      else if (body === undefined) response.end();
       else response.json(body);
     };
 

@@ -38,10 +38,17 @@ export function cookieOf(request: IncomingMessage, name: string): string | null 
   return null;
 }
 
-/** The caller of a management route: a key, or a person who is signed in. Throws `bad_key` or `bad_session`. */
-export async function callerOf(ctx: Context, request: Request, addressOf: AddressOf): Promise<Caller> {
+/**
+ * The caller of a management route: a key, or a person who is signed in. Throws `bad_key` or `bad_session`. `secret`
+ * is the key, where a route has a way of its own to present it.
+ */
+export async function callerOf(
+  ctx: Context,
+  request: Request,
+  addressOf: AddressOf,
+  secret: string | null = bearerOf(request),
+): Promise<Caller> {
   const address = addressOf(request);
-  const secret = bearerOf(request);
   if (secret !== null) {
     const key = await authenticateKey(ctx, secret, address);
     return callerOfKey(ctx, key, address, projectOf(request));

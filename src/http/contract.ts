@@ -145,7 +145,9 @@ function escapePart(part: string): string {
 }
 
 function badRequest(errors: readonly ErrorObject[] | null | undefined, what: string): Fault {
-  const problems = (errors ?? []).slice(0, problemsMax).map(problemOf);
+  // That a condition of the schema sent it elsewhere says nothing beside what was wrong there.
+  const told = (errors ?? []).filter((error) => error.keyword !== 'if');
+  const problems = told.slice(0, problemsMax).map(problemOf);
   const [first] = problems;
   return new Fault('bad_request', `${first?.path || what}: ${first?.detail ?? 'is wrong'}`, { problems });
 }

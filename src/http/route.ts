@@ -14,7 +14,13 @@ export type Call = {
   body: unknown;
   query: unknown;
 };
-export type Answer = { status: number; body?: unknown; headers?: Record<string, string> };
+export type Answer = {
+  status: number;
+  body?: unknown;
+  headers?: Record<string, string>;
+  /** Bytes in place of a JSON body, a part at a time. */
+  parts?: AsyncIterable<Uint8Array>;
+};
 export type Method = 'get' | 'post' | 'patch' | 'delete';
 export type Route = {
   method: Method;

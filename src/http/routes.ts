@@ -3,9 +3,26 @@
  * the contract of these lines: requests are checked against it, and a test compares the two in both directions.
  */
 import { changeAction, createAction, deleteAction, getAction, listActions } from '../domain/action.ts';
+import { getAlarm, listAlarms, noteAlarm } from '../domain/alarm.ts';
+import { clearAlarm } from '../domain/alarm-clear.ts';
+import {
+  changeAlarmRule,
+  createAlarmRule,
+  deleteAlarmRule,
+  getAlarmRule,
+  listAlarmRules,
+} from '../domain/alarm-rule.ts';
 import { listChanges } from '../domain/audit.ts';
 import type { Caller, Scope } from '../domain/caller.ts';
 import { cancelCommand, getCommand, issueCommand, listCommands, listReceipts } from '../domain/command.ts';
+import {
+  cancelDelivery,
+  getDelivery,
+  listDeliveries,
+  listLogs,
+  replayDelivery,
+  replayRange,
+} from '../domain/delivery.ts';
 import {
   changeDevice,
   createDevice,
@@ -23,6 +40,7 @@ import {
   getDeviceType,
   listDeviceTypes,
 } from '../domain/device-type.ts';
+import { getEvent, listEvents } from '../domain/event.ts';
 import { Fault } from '../domain/fault.ts';
 import { changeGroup, createGroup, deleteGroup, getGroup, listGroups } from '../domain/group.ts';
 import { changeKey, createKey, deleteKey, getKey, listKeys, revealKey, rotateKey } from '../domain/key.ts';
@@ -30,7 +48,11 @@ import { createLink, deleteLink, getLink, listLinks } from '../domain/link.ts';
 import { changeProject, createProject, deleteProject, getProject, listProjects } from '../domain/project.ts';
 import { getTrigger, listTriggers } from '../domain/trace.ts';
 import { changeUser, createUser, deleteUser, getUser, listUsers } from '../domain/user.ts';
+import { changeWebhook, createWebhook, deleteWebhook, getWebhook, listWebhooks } from '../domain/webhook.ts';
+import { revealSecret, rotateSecret } from '../domain/webhook-secret.ts';
+import { testWebhook } from '../domain/webhook-test.ts';
 import { testAction } from './action-test.ts';
+import { sendEventBody } from './event-body.ts';
 import type { Call, Method, Route } from './route.ts';
 
 const read: readonly Scope[] = ['read'];
@@ -109,6 +131,38 @@ export const routes: readonly Route[] = [
   route('get', '/links', manage, ok(({ ctx, caller, query }) => listLinks(ctx, caller, query))),
   route('get', '/links/:id', manage, ok(({ ctx, caller, text }) => getLink(ctx, caller, text('id')))),
   route('delete', '/links/:id', manage, gone(({ ctx, caller, text }) => deleteLink(ctx, caller, text('id')))),
+
+  route('post', '/webhooks', manage, created(({ ctx, caller, body }) => createWebhook(ctx, caller, body))),
+  route('get', '/webhooks', manage, ok(({ ctx, caller, query }) => listWebhooks(ctx, caller, query))),
+  route('get', '/webhooks/:id', manage, ok(({ ctx, caller, text }) => getWebhook(ctx, caller, text('id')))),
+  route('patch', '/webhooks/:id', manage, ok(({ ctx, caller, text, body }) => changeWebhook(ctx, caller, text('id'), body))),
+  route('delete', '/webhooks/:id', manage, gone(({ ctx, caller, text }) => deleteWebhook(ctx, caller, text('id')))),
+  route('get', '/webhooks/:id/secret', manage, ok(({ ctx, caller, text }) => revealSecret(ctx, caller, text('id')))),
+  route('post', '/webhooks/:id/rotate-secret', manage, ok(({ ctx, caller, text, body }) => rotateSecret(ctx, caller, text('id'), body))),
+  route('post', '/webhooks/:id/test', manage, ok(({ ctx, caller, text, body }) => testWebhook(ctx, caller, text('id'), body))),
+  route('get', '/webhooks/:id/deliveries', read, ok(({ ctx, caller, text, query }) => listDeliveries(ctx, caller, query, text('id')))),
+  route('get', '/webhooks/:id/logs', read, ok(({ ctx, caller, text, query }) => listLogs(ctx, caller, text('id'), query))),
+  route('post', '/webhooks/:id/replay', manage, ok(({ ctx, caller, text, body }) => replayRange(ctx, caller, text('id'), body))),
+
+  route('get', '/deliveries', read, ok(({ ctx, caller, query }) => listDeliveries(ctx, caller, query))),
+  route('get', '/deliveries/:id', read, ok(({ ctx, caller, text }) => getDelivery(ctx, caller, text('id')))),
+  route('post', '/deliveries/:id/replay', manage, ok(({ ctx, caller, text }) => replayDelivery(ctx, caller, text('id')))),
+  route('post', '/deliveries/:id/cancel', manage, ok(({ ctx, caller, text }) => cancelDelivery(ctx, caller, text('id')))),
+
+  route('get', '/events', read, ok(({ ctx, caller, query }) => listEvents(ctx, caller, query))),
+  route('get', '/events/:id', read, ok(({ ctx, caller, text }) => getEvent(ctx, caller, text('id')))),
+  route('get', '/events/:id/body', read, sendEventBody),
+
+  route('post', '/alarm-rules', manage, created(({ ctx, caller, body }) => createAlarmRule(ctx, caller, body))),
+  route('get', '/alarm-rules', read, ok(({ ctx, caller, query }) => listAlarmRules(ctx, caller, query))),
+  route('get', '/alarm-rules/:id', read, ok(({ ctx, caller, text }) => getAlarmRule(ctx, caller, text('id')))),
+  route('patch', '/alarm-rules/:id', manage, ok(({ ctx, caller, text, body }) => changeAlarmRule(ctx, caller, text('id'), body))),
+  route('delete', '/alarm-rules/:id', manage, gone(({ ctx, caller, text }) => deleteAlarmRule(ctx, caller, text('id')))),
+
+  route('get', '/alarms', read, ok(({ ctx, caller, query }) => listAlarms(ctx, caller, query))),
+  route('get', '/alarms/:id', read, ok(({ ctx, caller, text }) => getAlarm(ctx, caller, text('id')))),
+  route('post', '/alarms/:id/note', command, ok(({ ctx, caller, text, body }) => noteAlarm(ctx, caller, text('id'), body))),
+  route('post', '/alarms/:id/clear', command, ok(({ ctx, caller, text, body }) => clearAlarm(ctx, caller, text('id'), body))),
 
   route('get', '/triggers', ['read', 'trigger'], ok(({ ctx, caller, query }) => listTriggers(ctx, caller, query))),
   route('get', '/triggers/:id', ['read', 'trigger'], ok(({ ctx, caller, text }) => getTrigger(ctx, caller, text('id')))),

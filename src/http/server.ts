@@ -8,6 +8,9 @@ import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
 import { useApi } from './api.ts';
 import { type AddressOf, createAddressOf } from './auth.ts';
+import { useMainfluxWebhooks } from './compat-mainflux.ts';
+import { useModeModules } from './compat-mode.ts';
+import { useDeviceDoor } from './device.ts';
 import { useDocs } from './docs.ts';
 import { problemHandler } from './fault.ts';
 import { useHealth } from './health.ts';
@@ -41,10 +44,14 @@ export function openHttp(options: { ctx: Context; config: Config; checkAnswers: 
   useDocs(app, openApiPath);
   app.get('/', (_request, response) => response.redirect('/docs'));
   useSession(app, { ctx, addressOf, signInLimit: createLimit(config.limits.failedKeys) });
+  useDeviceDoor(app, { ctx, addressOf, failedLimit });
+  const apiLimit = createLimit(config.limits.api);
+  useModeModules(app, { ctx, addressOf, apiLimit, failedLimit });
+  useMainfluxWebhooks(app, { ctx, addressOf, apiLimit, failedLimit });
   useApi(app, {
     ctx,
     addressOf,
-    apiLimit: createLimit(config.limits.api),
+    apiLimit,
     failedLimit,
     openApiPath,
     checkAnswers,

@@ -4,12 +4,13 @@ import type { Namespace, Socket } from 'socket.io';
 import { authenticateDevice, closeConnection, openConnection } from '../domain/connection.ts';
 import type { Context } from '../domain/context.ts';
 import { describeFault, Fault } from '../domain/fault.ts';
+import { createFlood, type Flood } from '../domain/flood.ts';
 import type { ConnectedDevice, Connection, Door } from '../domain/presence.ts';
+import { publishBulk, publishEvent, publishMessage, type Sender } from '../domain/publish.ts';
 import { withoutDatabase } from '../domain/readiness.ts';
 import { takeReceipts } from '../domain/receipt.ts';
 import { frameOf, sendIfIdle } from './broadcast.ts';
-import { createFlood, type Flood } from './flood.ts';
-import type { DeviceToServer, Refusal, ServerToDevice, StoredAnswer } from './protocol.ts';
+import type { DeviceToServer, ReceiptAnswer, Refusal, ServerToDevice, StoredAnswer } from './protocol.ts';
 
 type SocketData = { device: ConnectedDevice };
 export type DeviceNamespace = Namespace<DeviceToServer, ServerToDevice, Record<string, never>, SocketData>;
@@ -54,9 +55,10 @@ export function useDevices(
       isGone = true;
       if (connection) closeConnection(ctx, connection);
     });
-    listen(ctx, socket);
     const { device } = socket.data;
-    openConnection(ctx, { door, handle: socket, address: addressOf(socket.request), device }).then(
+    const address = addressOf(socket.request);
+    listen(ctx, socket, () => ({ device: connection?.device ?? device, address }));
+    openConnection(ctx, { door, handle: socket, address, device }).then(
       (opened) => {
         connection = opened;
         if (isGone) closeConnection(ctx, opened);
@@ -70,33 +72,37 @@ export function useDevices(
   });
 }
 
-type Ack = (answer: { ok: true } | StoredAnswer | Refusal) => void;
+type Ack = (answer: StoredAnswer | ReceiptAnswer) => void;
 
-function listen(ctx: Context, socket: DeviceSocket): void {
-  const flood = createFlood();
+/** `sender` is asked at each message: a device may be moved while it is connected. */
+function listen(ctx: Context, socket: DeviceSocket, sender: () => Sender): void {
+  const flood = createFlood(() => performance.now());
   /** Does the work and tells the acknowledgement, which is the last thing sent if it was asked for at all. */
-  const hear = (event: keyof DeviceToServer, work: (said: readonly unknown[]) => Promise<void>) =>
+  const hear = (
+    event: keyof DeviceToServer,
+    work: (said: readonly unknown[]) => Promise<string | undefined>,
+  ) =>
     socket.on(event, (...said: unknown[]) => {
       const last = said.at(-1);
       const reply: Ack = typeof last === 'function' ? (last as Ack) : () => undefined;
-      withinFlood(flood, () => work(said)).then(
-        () => reply({ ok: true }),
+      withinFlood(flood, said, () => work(said)).then(
+        (id) => reply(id === undefined ? { ok: true } : { ok: true, id }),
         (error: unknown) => reply(refusal(ctx, error)),
       );
     });
-  hear('receipt', ([receipts]) => takeReceipts(ctx, socket.data.device, receipts));
-  hear('event', notReady);
-  hear('message', notReady);
-  hear('bulk', notReady);
+  hear('receipt', async ([receipts]) => {
+    await takeReceipts(ctx, sender().device, receipts);
+    return undefined;
+  });
+  hear('event', ([event]) => publishEvent(ctx, sender(), event));
+  hear('message', ([message]) => publishMessage(ctx, sender(), message));
+  hear('bulk', ([label, bytes]) => publishBulk(ctx, sender(), label, bytes));
 }
 
-async function withinFlood(flood: Flood, work: () => Promise<void>): Promise<void> {
-  if (!flood.take()) throw new Fault('too_many', 'the device sends too fast', { retryAfter: 1 });
-  await work();
-}
-
-async function notReady(): Promise<never> {
-  throw new Fault('not_ready', 'events are not taken yet');
+async function withinFlood<T>(flood: Flood, said: readonly unknown[], work: () => Promise<T>): Promise<T> {
+  const bytes = said.reduce<number>((sum, part) => sum + (ArrayBuffer.isView(part) ? part.byteLength : 0), 0);
+  if (!flood.take(bytes)) throw new Fault('too_many', 'the device sends too fast', { retryAfter: 1 });
+  return work();
 }
 
 function refusal(ctx: Context, thrown: unknown): Refusal {

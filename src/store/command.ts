@@ -56,6 +56,15 @@ export async function listCommands(
   return pageOf(rows, page.limit, (row) => row.id);
 }
 
+/** The pulses of every project that have not ended. */
+export async function listUnexpiredPulses(db: Db, now: number): Promise<Row<'commands'>[]> {
+  return db
+    .selectFrom('commands')
+    .selectAll()
+    .where('id', 'in', db.selectFrom('pulses').select('command_id').where('expires_at', '>', now))
+    .execute();
+}
+
 /** The state commands of every project that take part in the fold. */
 export async function listCommandsInForce(db: Db): Promise<Row<'commands'>[]> {
   return db.selectFrom('commands').selectAll().where('in_force', '=', 1).orderBy('id').execute();

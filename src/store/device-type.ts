@@ -19,6 +19,16 @@ export async function findDeviceTypesNamed(
     .execute();
 }
 
+/** Every type of the project. */
+export async function listDeviceTypesOf(db: Db, projectId: number): Promise<Row<'device_types'>[]> {
+  return db
+    .selectFrom('device_types')
+    .selectAll()
+    .where('project_id', '=', projectId)
+    .orderBy('id')
+    .execute();
+}
+
 export async function updateDeviceType(
   db: Db,
   projectId: number,

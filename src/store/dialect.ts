@@ -27,13 +27,17 @@ export function* chunksOf<T>(db: Db, rows: readonly T[]): Generator<T[]> {
   for (let from = 0; from < rows.length; from += rowsPerInsert) yield rows.slice(from, from + rowsPerInsert);
 }
 
+/** MariaDB looks at every row of a table that is updated by a subquery; plain values it looks up. */
+const plainValuesMax = 1_000;
+
 /**
- * A list of values as a subquery, for `in` and `not in`: one parameter however many they are, since a statement
- * takes only so many, and one statement text, so that it is compiled once.
+ * A list of values for `in` and `not in`: as a subquery with one parameter however many they are, since a statement
+ * takes only so many, and with one text, so that it is compiled once. MySQL gets short lists as they are.
  */
 export function among<T extends string | number>(db: Db, values: readonly T[]): RawBuilder<T> {
   const list = JSON.stringify(values);
   if (dialectOf(db).name === 'sqlite') return sql<T>`(select value from json_each(${list}))`;
+  if (values.length > 0 && values.length <= plainValuesMax) return sql<T>`(${sql.join(values)})`;
   const column = sql.raw(
     typeof values[0] === 'number' ? 'bigint' : 'varchar(255) character set utf8mb4 collate utf8mb4_bin',
   );

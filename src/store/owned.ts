@@ -2,7 +2,19 @@ import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, Row } from './schema.ts';
 
 /** Tables whose rows belong to a project and have a text id: these two queries are the same for all of them. */
-type OwnedTable = 'keys' | 'users' | 'actions' | 'links' | 'device_types' | 'triggers' | 'commands';
+type OwnedTable =
+  | 'keys'
+  | 'users'
+  | 'actions'
+  | 'links'
+  | 'device_types'
+  | 'triggers'
+  | 'commands'
+  | 'events'
+  | 'webhooks'
+  | 'deliveries'
+  | 'alarm_rules'
+  | 'alarms';
 
 export async function findOwned<T extends OwnedTable>(
   db: Db,

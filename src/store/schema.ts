@@ -4,7 +4,7 @@ import type { Insertable, Kysely, Selectable, Transaction } from 'kysely';
  * The tables as both databases have them. Instants are integer milliseconds since the epoch, booleans 0 or 1,
  * columns named `…_json` JSON text (store/json.ts), `…_sealed` AES-256-GCM under FLEETHOOK_SECRET.
  */
-export type Tables = {
+export type SetUpTables = {
   settings: { name: string; value: string };
   sequences: { name: string; next_value: number };
   projects: { id: number; name: string; created_at: number };
@@ -151,6 +151,131 @@ export type Tables = {
     at: number;
   };
 };
+
+/** What was said: by devices, by alarms, by the server itself, or by a caller to a command webhook. */
+export type EventTables = {
+  /** Servers that are up; one that has not been seen for a while has left its deliveries to the others. */
+  nodes: { id: string; seen_at: number };
+  events: {
+    id: string;
+    project_id: number;
+    kind: string;
+    type: string | null;
+    label: string | null;
+    device_id: number | null;
+    origin_json: string;
+    media_type: string;
+    /** Null when the body is large: then it is in `event_parts`. */
+    body: Uint8Array | null;
+    body_bytes: number;
+    /** Why it was stored and not forwarded. */
+    problem: string | null;
+    at: number;
+  };
+  event_parts: { event_id: string; place: number; bytes: Uint8Array };
+  webhooks: {
+    id: string;
+    project_id: number;
+    /** The device that a webhook of `/svcwebhooks/things/{id}` belongs to; 0 for none. */
+    device_id: number;
+    module_id: string | null;
+    name: string;
+    description: string;
+    url: string;
+    signature: string;
+    secret_sealed: string | null;
+    old_secret_sealed: string | null;
+    old_secret_until: number | null;
+    /** They hold the receivers' keys. */
+    headers_sealed: string;
+    body: string | null;
+    command_url: string | null;
+    command_secret_sealed: string | null;
+    filter_json: string;
+    metadata_json: string;
+    ordered: number;
+    enabled: number;
+    disabled_reason: string | null;
+    failing_since: number | null;
+    last_success_at: number | null;
+    created_at: number;
+    updated_at: number;
+  };
+  deliveries: {
+    id: string;
+    project_id: number;
+    webhook_id: string;
+    event_id: string;
+    status: string;
+    attempts: number;
+    /** When a pending one is due. */
+    next_at: number;
+    /** The node that is sending it. */
+    node_id: string | null;
+    /** `<webhook id> <device id>` while it is unfinished and has to keep its turn. */
+    order_key: string | null;
+    last_status: number | null;
+    last_error: string | null;
+    created_at: number;
+    finished_at: number | null;
+  };
+  webhook_logs: {
+    id: string;
+    project_id: number;
+    webhook_id: string;
+    delivery_id: string | null;
+    level: string;
+    message: string;
+    attempt: number | null;
+    status: number | null;
+    duration_ms: number | null;
+    answer: string | null;
+    at: number;
+  };
+  alarm_rules: {
+    id: string;
+    project_id: number;
+    name: string;
+    level: string;
+    type_id: string;
+    message_type: string;
+    when_json: string;
+    clear_when_json: string | null;
+    webhooks_json: string;
+    actions_json: string;
+    cooldown_seconds: number;
+    enabled: number;
+    created_at: number;
+    updated_at: number;
+  };
+  alarms: {
+    id: string;
+    project_id: number;
+    rule_id: string;
+    rule_name: string;
+    level: string;
+    device_id: number;
+    device_json: string;
+    message_type: string;
+    observation_json: string;
+    active: number;
+    first_seen: number;
+    last_seen: number;
+    /** 1 when somebody was told. */
+    notified: number;
+    /** Until then no other alarm of the rule and the device is told of. */
+    quiet_until: number;
+    note: string | null;
+    noted_by: string | null;
+    noted_at: number | null;
+    cleared_by: string | null;
+    cleared_at: number | null;
+  };
+  /** Actions that alarms are about to fire. */
+  firings: { id: string; project_id: number; event_id: string; alarm_id: string; payload_json: string };
+};
+
+export type Tables = SetUpTables & EventTables;
 
 /** The open database. */
 export type Database = Kysely<Tables>;

@@ -1,0 +1,25 @@
+import type { CreateTableBuilder, Kysely } from 'kysely';
+import { dialectOf, isIndexThere } from '../../src/store/dialect.ts';
+import type { Tables } from '../../src/store/schema.ts';
+
+/** Makes tables and indexes that are not there yet, in both databases. */
+export function createTables(db: Kysely<Tables>) {
+  const { tableEnd } = dialectOf(db);
+  return {
+    table: async (
+      title: string,
+      build: (table: CreateTableBuilder<string>) => CreateTableBuilder<string>,
+    ): Promise<void> =>
+      build(db.schema.createTable(title).ifNotExists() as CreateTableBuilder<string>)
+        .modifyEnd(tableEnd)
+        .execute(),
+    // MySQL commits every statement of a schema by itself: a start that was killed half-way must be able to go on.
+    index: async (title: string, on: string, columns: string[]): Promise<void> => {
+      try {
+        await db.schema.createIndex(`${on}_${title}`).on(on).columns(columns).execute();
+      } catch (error) {
+        if (!isIndexThere(error)) throw error;
+      }
+    },
+  };
+}

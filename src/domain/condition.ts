@@ -1,0 +1,123 @@
+/** A condition on a JSON payload: comparisons of what a path leads to, joined by all, any and their opposites. */
+import { z } from 'zod';
+import { numberOf } from './exact-json.ts';
+import { lookUp, parsePath } from './template.ts';
+
+const depthMax = 16;
+const leavesMax = 200;
+const pathCharactersMax = 200;
+const valueCharactersMax = 1_000;
+
+const ops = ['>', '>=', '<', '<=', '=', '!=', 'exists'] as const;
+type Op = (typeof ops)[number];
+/** The same under another name, taken on the way in. */
+const otherNames: Readonly<Record<string, Op>> = { '==': '=', '<>': '!=' };
+const joins = ['all', 'any', 'not_all', 'not_any'] as const;
+
+export type Comparison = { path: string; op: Op; value?: number | string | boolean | null | undefined };
+export type Condition =
+  | Comparison
+  | { all: Condition[] }
+  | { any: Condition[] }
+  | { not_all: Condition[] }
+  | { not_any: Condition[] };
+
+const comparisonSchema = z
+  .strictObject({
+    path: z
+      .string()
+      .max(pathCharactersMax)
+      .refine((path) => parsePath(path) !== null, 'must be a path like "a.b[0].c"'),
+    op: z.preprocess((op) => (typeof op === 'string' ? (otherNames[op] ?? op) : op), z.enum(ops)),
+    value: z
+      .union([z.number(), z.string().max(valueCharactersMax), z.boolean(), z.null()], {
+        error: `must be a number, true, false, null or a text of at most ${valueCharactersMax} characters`,
+      })
+      .optional(),
+  })
+  .superRefine(({ op, value }, ctx) => {
+    const problem = problemOf(op, value);
+    if (problem) ctx.addIssue({ code: 'custom', path: ['value'], message: problem });
+  });
+
+function problemOf(op: Op, value: Comparison['value']): string | null {
+  if (op === 'exists')
+    return value === undefined || typeof value === 'boolean' ? null : 'must be true or false';
+  if (value === undefined) return 'is missing';
+  if (op === '=' || op === '!=' || typeof value === 'number') return null;
+  return `must be a number, since "${op}" compares numbers`;
+}
+
+const listSchema = z.array(z.lazy(() => nodeSchema)).min(1, 'must not be empty');
+
+/** By its members a node says which kind it is, and then it is told what is wrong with it as one of that kind. */
+const nodeSchema: z.ZodType<Condition> = z
+  .record(z.string(), z.unknown(), { error: 'must be a condition' })
+  .transform((node, ctx): Condition => {
+    const join = joins.find((name) => Object.hasOwn(node, name));
+    const schema = join ? z.strictObject({ [join]: listSchema }) : comparisonSchema;
+    const result = schema.safeParse(node);
+    if (result.success) return result.data as Condition;
+    for (const { path, message } of result.error.issues) ctx.addIssue({ code: 'custom', path, message });
+    return z.NEVER;
+  });
+
+/** Takes a condition from outside; the size is looked at before anything else walks it. */
+export const conditionSchema: z.ZodType<Condition> = z
+  .unknown()
+  .superRefine((input, ctx) => {
+    const leaves = countLeaves(input, 1);
+    if (leaves === null) ctx.addIssue(`is nested deeper than ${depthMax}`);
+    else if (leaves > leavesMax) ctx.addIssue(`has ${leaves} comparisons, ${leavesMax} is the most`);
+  })
+  .pipe(nodeSchema);
+
+/** Null when `node` goes too deep; what is no condition at all counts as one leaf. */
+function countLeaves(node: unknown, depth: number): number | null {
+  const lists =
+    typeof node === 'object' && node !== null
+      ? joins.map((join) => (node as Record<string, unknown>)[join]).filter(Array.isArray)
+      : [];
+  if (lists.length === 0) return 1;
+  if (depth >= depthMax) return null;
+  let leaves = 0;
+  for (const inner of lists.flat()) {
+    const more = countLeaves(inner, depth + 1);
+    if (more === null) return null;
+    leaves += more;
+  }
+  return leaves;
+}
+
+/**
+ * Whether `condition` holds for `payload`; for an array it does when it does for one of its elements, which fits
+ * the whole condition alone. Ordering compares numbers and nothing else; `=` and `!=` compare type and value, so
+ * `"1"` is not `1`. Where a path leads nowhere, no comparison holds, `!=` neither: only `exists` can ask for that.
+ */
+export function holds(condition: Condition, payload: unknown): boolean {
+  if (Array.isArray(payload)) return payload.some((element) => holdsFor(condition, element));
+  return holdsFor(condition, payload);
+}
+
+function holdsFor(condition: Condition, scope: unknown): boolean {
+  const one = (inner: Condition) => holdsFor(inner, scope);
+  if ('all' in condition) return condition.all.every(one);
+  if ('any' in condition) return condition.any.some(one);
+  if ('not_all' in condition) return !condition.not_all.every(one);
+  if ('not_any' in condition) return !condition.not_any.some(one);
+  const path = parsePath(condition.path);
+  const found = path ? lookUp(path, scope) : undefined;
+  if (condition.op === 'exists') return (found !== undefined) === (condition.value ?? true);
+  return found !== undefined && compares(condition, found);
+}
+
+function compares({ op, value }: Comparison, found: unknown): boolean {
+  const number = numberOf(found);
+  if (op === '=') return (number ?? found) === value;
+  if (op === '!=') return (number ?? found) !== value;
+  if (number === null || typeof value !== 'number') return false;
+  if (op === '>') return number > value;
+  if (op === '>=') return number >= value;
+  if (op === '<') return number < value;
+  return number <= value;
+}

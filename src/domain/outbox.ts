@@ -1,0 +1,144 @@
+/**
+ * What a transaction writes besides its own rows: events, and a delivery for every webhook that gets one. Filled while
+ * the transaction runs, written at its end, handed to the postbox when it is committed.
+ */
+import { hasUnfinished, insertDeliveries } from '../store/delivery.ts';
+import { insertEvents, type NewEvent } from '../store/event.ts';
+import { insertFirings } from '../store/firing.ts';
+import type { Db, NewRow } from '../store/schema.ts';
+import { holdWebhook } from '../store/webhook.ts';
+import type { BaseContext } from './context.ts';
+import type { StoredEvent } from './event.ts';
+import { newId } from './id.ts';
+import type { ClaimedDelivery } from './postbox.ts';
+import type { ReadyWebhook } from './webhook-ready.ts';
+
+/** The part of a body that is kept in memory until its first attempt; larger ones are read again. */
+const bodyInMemoryMax = 64 * 1_024;
+
+export type EventWithBody = StoredEvent & { body: Uint8Array };
+
+export type Outbox = {
+  add(event: EventWithBody, webhooks: Iterable<ReadyWebhook>): void;
+  addFirings(rows: readonly NewRow<'firings'>[]): void;
+  /** Writes everything; the last thing in the transaction. */
+  write(tx: Db): Promise<void>;
+  /** After the commit: first attempts begin at once. */
+  send(): void;
+  readonly firings: number;
+  /** Each event with how many webhooks get it. */
+  readonly events: readonly { event: EventWithBody; deliveries: number }[];
+};
+
+export function createOutbox(ctx: BaseContext): Outbox {
+  const now = ctx.now();
+  const events: { event: EventWithBody; deliveries: number }[] = [];
+  const deliveries: NewRow<'deliveries'>[] = [];
+  const firings: NewRow<'firings'>[] = [];
+  const claimed: ClaimedDelivery[] = [];
+  const waking = new Set<string>();
+  const room = new Map<string, number>();
+  const ordered: NewRow<'deliveries'>[] = [];
+
+  /** The first attempt is ours right away where a lane has room, so that nobody has to look for it. */
+  function takeRoom(webhookId: string): boolean {
+    const left = room.get(webhookId) ?? ctx.postbox.room(webhookId);
+    room.set(webhookId, left - 1);
+    return left > 0;
+  }
+
+  function add(event: EventWithBody, webhooks: Iterable<ReadyWebhook>): void {
+    let count = 0;
+    for (const webhook of webhooks) {
+      count += 1;
+      const id = newId(now);
+      const orderKey = webhook.ordered ? `${webhook.id} ${event.deviceId ?? 0}` : null;
+      const isOurs = orderKey === null && takeRoom(webhook.id);
+      const row: NewRow<'deliveries'> = {
+        id,
+        project_id: event.projectId,
+        webhook_id: webhook.id,
+        event_id: event.id,
+        status: isOurs ? 'sending' : 'pending',
+        attempts: 0,
+        next_at: now,
+        node_id: isOurs ? ctx.nodeId : null,
+        order_key: orderKey,
+        last_status: null,
+        last_error: null,
+        created_at: now,
+        finished_at: null,
+      };
+      deliveries.push(row);
+      if (orderKey !== null) ordered.push(row);
+      if (isOurs) claimed.push(claimedDelivery(row, event));
+      else waking.add(webhook.id);
+    }
+    events.push({ event, deliveries: count });
+  }
+
+  /** Those that are not the first of their order wait until the turn is passed to them (store/delivery.ts). */
+  async function takeTurns(tx: Db): Promise<void> {
+    // In one order everywhere, so that two transactions never wait for each other.
+    for (const webhookId of [...new Set(ordered.map((row) => row.webhook_id))].sort())
+      await holdWebhook(tx, webhookId);
+    const taken = new Set<string>();
+    for (const row of ordered) {
+      const key = row.order_key ?? '';
+      const isTaken = taken.has(key) || (await hasUnfinished(tx, key));
+      row.status = isTaken ? 'waiting' : 'pending';
+      taken.add(key);
+    }
+  }
+
+  return {
+    add,
+    addFirings: (rows) => void firings.push(...rows),
+    async write(tx) {
+      await insertEvents(
+        tx,
+        events.map(({ event }) => rowOf(event)),
+      );
+      await takeTurns(tx);
+      await insertDeliveries(tx, deliveries);
+      await insertFirings(tx, firings);
+    },
+    send() {
+      ctx.postbox.hand(claimed);
+      ctx.postbox.wake(waking);
+    },
+    get firings() {
+      return firings.length;
+    },
+    events,
+  };
+}
+
+function claimedDelivery(row: NewRow<'deliveries'>, event: EventWithBody): ClaimedDelivery {
+  const isLarge = event.bodyBytes > bodyInMemoryMax;
+  return {
+    id: row.id,
+    projectId: row.project_id,
+    webhookId: row.webhook_id,
+    eventId: row.event_id,
+    attempts: row.attempts,
+    orderKey: row.order_key ?? null,
+    event: isLarge ? { ...event, body: null } : event,
+  };
+}
+
+function rowOf(event: EventWithBody): NewEvent {
+  return {
+    id: event.id,
+    project_id: event.projectId,
+    kind: event.kind,
+    type: event.type,
+    label: event.label,
+    device_id: event.deviceId,
+    origin_json: JSON.stringify(event.origin),
+    media_type: event.mediaType,
+    body: event.body,
+    problem: event.problem,
+    at: event.at,
+  };
+}

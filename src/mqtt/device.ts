@@ -1,0 +1,225 @@
+/** A device over MQTT 3.1.1: its user name is its id, its password its token (design §6.3). */
+import { setTimeout as sleep, setImmediate as turnOfLoop } from 'node:timers/promises';
+import type { Client, PublishPacket, Subscription } from 'aedes';
+import { authenticateDevice, catchUp, closeConnection, openConnection } from '../domain/connection.ts';
+import type { Context } from '../domain/context.ts';
+import { Fault } from '../domain/fault.ts';
+import { createFlood } from '../domain/flood.ts';
+import type { Connection, Door, Outgoing } from '../domain/presence.ts';
+import { publishBulk, publishEventJson, publishMessageBytes, type Sender } from '../domain/publish.ts';
+import { withoutDatabase } from '../domain/readiness.ts';
+import { takeReceipts } from '../domain/receipt.ts';
+import type { Flow } from './flow.ts';
+import { type Heard, isHeard, isSaid, parseTopic, type Said, type Topic } from './topic.ts';
+
+/** A device that sends too fast is looked after so often. */
+const floodPollMs = 20;
+/** What a device has published gets this long to be stored when the server ends. */
+const endMsMax = 5_000;
+/** Of a topic that is refused, for the log. */
+const topicCharactersMax = 100;
+
+export type MqttDevice = {
+  /** Decides on the CONNECT; the device is online from then on. Answers its id. Throws a `Fault`. */
+  authenticate(username: string | undefined, password: Buffer | undefined, will?: Will): Promise<number>;
+  /** Resolves when it is stored, or is refused for good; throws when the connection has to end without an answer. */
+  publish(packet: Will): Promise<void>;
+  /** Whether the device may subscribe to that. */
+  mayHear(topic: string): boolean;
+  subscribed(subscriptions: readonly Subscription[]): void;
+  unsubscribed(topics: readonly string[]): void;
+  /** Says in the log why the connection ends: the first reason alone, since the others follow from it. */
+  report(error: Error, level?: 'debug' | 'warn'): void;
+  /** Ends the connection, with its will. */
+  close(): void;
+  /** The device has no right to be here any more: nothing it said is listened to from now on. */
+  dismiss(): void;
+  /** Ends the connection when what was published is stored and acknowledged. */
+  end(): Promise<void>;
+  /** The connection is gone. */
+  gone(): void;
+  /** What is sent to this device. */
+  deliver(event: Heard, payload: Buffer): void;
+  hears(event: Heard): boolean;
+};
+
+type Will = Pick<PublishPacket, 'topic' | 'payload'>;
+
+/** Encodes once for all who have subscribed; the topic is each device's own. */
+export const mqttDoor: Door = {
+  name: 'mqtt',
+  deliver(connections, outgoing) {
+    let payload: Buffer | undefined;
+    for (const connection of connections) {
+      const device = connection.handle as MqttDevice;
+      if (!device.hears(outgoing.event)) continue;
+      payload ??= Buffer.from(JSON.stringify(encode(outgoing)));
+      device.deliver(outgoing.event, payload);
+    }
+  },
+  disconnect: (connection) => (connection.handle as MqttDevice).dismiss(),
+};
+
+/** Commands carry the names that MODE has for what to do, besides ours. */
+function encode({ event, message }: Outgoing): unknown {
+  if (event === 'state') return message;
+  const { function: name, params } = message;
+  return name === 'custom'
+    ? { ...message, action: params.action, parameters: params.parameters }
+    : { ...message, action: name, parameters: params };
+}
+
+export function createDevice(
+  ctx: Context,
+  { client, flow, address }: { client: Client; flow: Flow; address: string | null },
+): MqttDevice {
+  const flood = createFlood(() => performance.now());
+  const subscriptions = new Map<Heard, { topic: string; qos: 0 | 1 }>();
+  let connection: Connection | null = null;
+  let isGone = false;
+  let isDismissed = false;
+  let isReported = false;
+  /** Messages begin one after the other, are stored side by side, and are acknowledged in order (§4.6). */
+  let begun: Promise<unknown> = Promise.resolve();
+  let answered: Promise<unknown> = Promise.resolve();
+
+  const own = (topic: string): Topic | null => {
+    const parsed = parseTopic(topic);
+    return parsed && parsed.deviceId === connection?.device.id ? parsed : null;
+  };
+
+  function report(error: Error, level: 'debug' | 'warn' = 'warn'): void {
+    if (isReported) return;
+    isReported = true;
+    const { code } = error as { code?: unknown };
+    const device = connection?.device.id;
+    ctx.log[level]({ device, address, code, detail: error.message }, 'the MQTT connection of a device ends');
+  }
+
+  async function roomFor(bytes: number): Promise<void> {
+    while (!flood.take(bytes)) {
+      if (ctx.stopping.aborted) throw new Fault('unavailable', 'the server is going down');
+      await sleep(floodPollMs);
+    }
+  }
+
+  async function store({ topic, payload }: Will): Promise<void> {
+    const said = own(topic);
+    if (!connection || !said || !isSaid(said)) throw foreign(topic);
+    if (isDismissed) throw new Fault('bad_token', 'the token is not valid any more');
+    const sender = { device: connection.device, address };
+    try {
+      await take(ctx, sender, said, typeof payload === 'string' ? Buffer.from(payload) : payload);
+    } catch (thrown) {
+      const error = withoutDatabase(thrown);
+      if (!(error instanceof Fault) || error.code === 'unavailable') throw error;
+      // MQTT 3.1.1 has no way to refuse a message: without an answer the device would send it again for ever.
+      const { code, message: detail } = error;
+      ctx.log.warn(
+        { device: sender.device.id, topic: said.what, code, detail },
+        'a message of a device was refused',
+      );
+    }
+  }
+
+  const self: MqttDevice = {
+    async authenticate(username, password, will) {
+      const device = await authenticateDevice(ctx, password?.toString());
+      if (String(device.id) !== username)
+        throw new Fault('bad_token', 'the user name is not the id of the device');
+      const said = will && parseTopic(will.topic);
+      if (will && !(said && said.deviceId === device.id && isSaid(said))) throw foreign(will.topic);
+      connection = await openConnection(ctx, { door: mqttDoor, handle: self, address, device }, []);
+      if (isGone) closeConnection(ctx, connection);
+      return device.id;
+    },
+    async publish(packet) {
+      const bytes = packet.payload.length;
+      const turn = begun.then(() => roomFor(bytes));
+      const stored = turn.then(() => store(packet));
+      const before = answered;
+      begun = turn;
+      answered = Promise.allSettled([before, stored]);
+      await before;
+      await stored;
+    },
+    mayHear(topic) {
+      const heard = own(topic);
+      if (heard && isHeard(heard)) return true;
+      const shown = topic.slice(0, topicCharactersMax);
+      ctx.log.warn({ device: connection?.device.id, topic: shown }, 'a subscription of a device was refused');
+      return false;
+    },
+    subscribed(granted) {
+      const asked = new Set<Heard>();
+      for (const { topic, qos } of granted) {
+        const heard = own(topic);
+        if (!heard || !isHeard(heard) || Number(qos) > 2) continue;
+        subscriptions.set(heard.what, { topic, qos: qos === 0 ? 0 : 1 });
+        asked.add(heard.what);
+      }
+      if (!connection || asked.size === 0) return;
+      catchUp(ctx, connection, [...asked]).catch((error: unknown) => {
+        // Without its state a device must not believe that it is up to date: it comes back and asks again.
+        ctx.log.error({ err: error, device: connection?.device.id }, 'a device could not be caught up');
+        client.close();
+      });
+    },
+    unsubscribed(topics) {
+      for (const [what, { topic }] of subscriptions) if (topics.includes(topic)) subscriptions.delete(what);
+    },
+    report,
+    close: () => client.close(),
+    dismiss() {
+      isDismissed = true;
+      client.close();
+    },
+    async end() {
+      flow.stop();
+      await Promise.race([answered, sleep(endMsMax, undefined, { ref: false })]);
+      await turnOfLoop(); // by then the acknowledgement is written
+      // A server that goes down is no reason to believe that the device is gone.
+      self.dismiss();
+    },
+    gone() {
+      isGone = true;
+      if (connection) closeConnection(ctx, connection);
+    },
+    hears: (event) => subscriptions.has(event),
+    deliver(event, payload) {
+      const subscription = subscriptions.get(event);
+      if (!subscription) return;
+      const packet = { cmd: 'publish', ...subscription, payload, dup: false, retain: false } as const;
+      client.publish(packet, () => undefined); // it wants to be heard out, even when there is nothing to say
+    },
+  };
+  return self;
+}
+
+function foreign(topic: string): Fault {
+  return new Fault(
+    'not_allowed',
+    `"${topic.slice(0, topicCharactersMax)}" is not for this device to publish to`,
+  );
+}
+
+async function take(
+  ctx: Context,
+  sender: Sender,
+  said: { what: Said; name: string | null },
+  bytes: Uint8Array,
+): Promise<void> {
+  if (said.what === 'event') await publishEventJson(ctx, sender, bytes);
+  else if (said.what === 'bulk') await publishBulk(ctx, sender, said.name, bytes);
+  else if (said.what === 'message')
+    await publishMessageBytes(ctx, sender, { type: said.name, mediaType: null, bytes });
+  else await takeReceipts(ctx, sender.device, readJson(bytes));
+}
+
+function readJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString());
+  } catch {
+    throw new Fault('bad_request', 'it is not JSON');
+  }
+}

@@ -1,0 +1,243 @@
+/**
+ * The outgoing door, opened by the clock and by the postbox. Every webhook has a lane of its own, so that one that
+ * hangs holds up nobody else: so many requests at once, a breaker that probes a dead receiver instead of hammering it,
+ * and a pause when the receiver asks for one.
+ */
+import type { Context } from '../domain/context.ts';
+import {
+  type Attempt,
+  claimDue,
+  createSettlements,
+  findDueWebhooks,
+  giveBack,
+  giveBackStrays,
+  keepAlive,
+  leave,
+  prepareRequest,
+} from '../domain/dispatch.ts';
+import { Fault } from '../domain/fault.ts';
+import { isDelivered, type Outcome } from '../domain/outgoing.ts';
+import type { ClaimedDelivery, PostOffice } from '../domain/postbox.ts';
+import { type Loop, startLoop } from '../loop.ts';
+import { createBreaker } from './breaker.ts';
+import { createPoster } from './post.ts';
+
+/** Requests in flight for one webhook. */
+const inFlightMax = 16;
+/** Deliveries that wait in memory for their turn in one lane; the others wait in the database. */
+const queuedMax = 128;
+const claimedAtOnce = 64;
+/** Bodies that wait in memory, in all lanes. */
+const queuedBytesMax = 64 * 1_024 * 1_024;
+/** How often the database is asked for what has become due. */
+const lookEveryMs = 500;
+const beatEveryMs = 2_000;
+const settleAgainMs = 1_000;
+/** What is in flight when the door closes gets this long. */
+const drainMsMax = 2_000;
+
+type Lane = {
+  webhookId: string;
+  queue: ClaimedDelivery[];
+  inFlight: number;
+  breaker: ReturnType<typeof createBreaker>;
+  /** There may be more due in the database. */
+  hasMore: boolean;
+  claiming: boolean;
+};
+
+export type OutboundDoor = {
+  /** Ends what is in flight, gives back what waits. */
+  close(): Promise<void>;
+};
+
+export function openOutbound(
+  ctx: Context,
+  options: { allowNetworks: readonly string[]; userAgent: string; onError: (error: unknown) => void },
+): OutboundDoor {
+  const { onError } = options;
+  const poster = createPoster(options);
+  const settlements = createSettlements(ctx);
+  const lanes = new Map<string, Lane>();
+  const underWay = new Set<Promise<void>>();
+  const abort = new AbortController();
+  /** Claimed by this node and not settled yet. */
+  const held = new Set<string>();
+  let queuedBytes = 0;
+  let isClosing = false;
+  /** Something failed: what was claimed may not have reached a lane. */
+  let isTroubled = false;
+
+  function laneOf(webhookId: string): Lane {
+    const known = lanes.get(webhookId);
+    if (known) return known;
+    const breaker = createBreaker();
+    const lane: Lane = { webhookId, queue: [], inFlight: 0, breaker, hasMore: false, claiming: false };
+    lanes.set(webhookId, lane);
+    return lane;
+  }
+
+  const bytesOf = (delivery: ClaimedDelivery) => delivery.event?.body?.length ?? 0;
+
+  function enqueue(lane: Lane, deliveries: readonly ClaimedDelivery[]): void {
+    for (const delivery of deliveries) {
+      queuedBytes += bytesOf(delivery);
+      held.add(delivery.id);
+    }
+    lane.queue.push(...deliveries);
+  }
+
+  /** Starts what may start, and asks the database for more before the lane runs dry. */
+  function pump(lane: Lane): void {
+    if (isClosing) return;
+    const free = () => Math.min(inFlightMax, lane.breaker.limit(ctx.now())) - lane.inFlight;
+    while (free() > 0) {
+      const delivery = lane.queue.shift();
+      if (!delivery) break;
+      queuedBytes -= bytesOf(delivery);
+      lane.inFlight += 1;
+      track(attempt(lane, delivery));
+    }
+    if (lane.hasMore && !lane.claiming && lane.queue.length === 0 && free() > 0) track(claim(lane));
+    if (lane.queue.length > 0 && lane.inFlight === 0) track(returnQueue(lane));
+    if (
+      lane.queue.length === 0 &&
+      lane.inFlight === 0 &&
+      !lane.claiming &&
+      !lane.hasMore &&
+      lane.breaker.isCalm()
+    )
+      lanes.delete(lane.webhookId);
+  }
+
+  function track(work: Promise<void>): void {
+    const tracked = work
+      .catch((error: unknown) => {
+        isTroubled = true;
+        onError(error);
+      })
+      .finally(() => underWay.delete(tracked));
+    underWay.add(tracked);
+  }
+
+  /** What a closed breaker would have sent waits in the database, where a person sees it. */
+  async function returnQueue(lane: Lane): Promise<void> {
+    const waiting = lane.queue;
+    lane.queue = [];
+    for (const delivery of waiting) {
+      queuedBytes -= bytesOf(delivery);
+      held.delete(delivery.id);
+    }
+    await giveBack(ctx, waiting);
+  }
+
+  async function claim(lane: Lane): Promise<void> {
+    lane.claiming = true;
+    try {
+      const isNarrow = lane.breaker.limit(ctx.now()) < inFlightMax || queuedBytes > queuedBytesMax;
+      const limit = isNarrow ? 1 : claimedAtOnce;
+      const claimed = await claimDue(ctx, lane.webhookId, limit);
+      lane.hasMore = claimed.length === limit;
+      enqueue(lane, claimed);
+    } catch (error) {
+      lane.hasMore = false;
+      throw error;
+    } finally {
+      lane.claiming = false;
+      pump(lane);
+    }
+  }
+
+  async function attempt(lane: Lane, delivery: ClaimedDelivery): Promise<void> {
+    try {
+      const request = await prepareRequest(ctx, delivery);
+      if (request === null) {
+        lane.hasMore = false;
+        await giveBack(ctx, [delivery]);
+        return;
+      }
+      if (request instanceof Fault) return await settle({ delivery, outcome: request });
+      const outcome = await poster.post(request, abort.signal);
+      if (abort.signal.aborted && outcome.status === null) return await giveBack(ctx, [delivery]);
+      observe(lane, outcome);
+      await settle({ delivery, outcome });
+    } finally {
+      held.delete(delivery.id);
+      lane.inFlight -= 1;
+      pump(lane);
+    }
+  }
+
+  function observe(lane: Lane, outcome: Outcome): void {
+    if (isDelivered(outcome)) lane.breaker.succeeded();
+    else lane.breaker.failed(ctx.now(), outcome.retryAfterMs);
+  }
+
+  /** What was sent has to be written down: while the database is away it is tried again and again. */
+  async function settle(done: Attempt): Promise<void> {
+    for (;;) {
+      try {
+        return await settlements.add(done);
+      } catch (error) {
+        onError(error);
+        if (isClosing) return;
+        await new Promise((resolve) => setTimeout(resolve, settleAgainMs));
+      }
+    }
+  }
+
+  const office: PostOffice = {
+    room(webhookId) {
+      const lane = lanes.get(webhookId);
+      if (isClosing || queuedBytes > queuedBytesMax) return 0;
+      if (!lane) return queuedMax;
+      // Once some wait in the database, those that come after them wait there too.
+      if (lane.hasMore || lane.breaker.limit(ctx.now()) < inFlightMax) return 0;
+      return queuedMax - lane.queue.length;
+    },
+    hand(deliveries) {
+      const touched = new Set<Lane>();
+      for (const delivery of deliveries) {
+        const lane = laneOf(delivery.webhookId);
+        enqueue(lane, [delivery]);
+        touched.add(lane);
+      }
+      for (const lane of touched) pump(lane);
+    },
+    wake(webhookIds) {
+      for (const id of webhookIds) {
+        const lane = laneOf(id);
+        lane.hasMore = true;
+        pump(lane);
+      }
+    },
+    post: (request) => poster.post(request, abort.signal),
+  };
+
+  const shut = ctx.postbox.open(office);
+  const beats: Loop = startLoop(async () => {
+    await keepAlive(ctx);
+    if (isTroubled) await giveBackStrays(ctx, held);
+    isTroubled = false;
+    return beatEveryMs;
+  }, onError);
+  const looks: Loop = startLoop(async () => {
+    office.wake(await findDueWebhooks(ctx));
+    return lookEveryMs;
+  }, onError);
+
+  return {
+    async close() {
+      shut();
+      isClosing = true;
+      await looks.stop();
+      const cut = setTimeout(() => abort.abort(), drainMsMax);
+      while (underWay.size > 0) await Promise.all(underWay);
+      clearTimeout(cut);
+      await settlements.drain();
+      await beats.stop();
+      await leave(ctx).catch(onError);
+      await poster.close();
+    },
+  };
+}
