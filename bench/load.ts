@@ -5,6 +5,8 @@
 import autocannon from 'autocannon';
 import { WebSocket } from 'ws';
 import { answerAsks } from './child.ts';
+import { createEventAsks } from './events.ts';
+import { createTally } from './tally.ts';
 
 export type LoadAsks = typeof asks;
 
@@ -27,47 +29,14 @@ const sampleMs = 100;
 const connectsInFlight = 200;
 /** As many devices as one turn of the event loop would serve. */
 const receiptsPerTurn = 250;
-const deadlineMs = 60_000;
 const success = '{"message":"success"';
 
 type Device = { socket: WebSocket; lastCommand: string };
 let devices: Device[] = [];
 let dialect: Dialect = 'open';
 
-// ---------------------------------------------------------------------------------------------- counting
-
-/** Counts, and tells when a number is reached. Throws when it is not, or when more came than was waited for. */
-function createTally(what: string) {
-  let count = 0;
-  let goal = 0;
-  let reached: (() => void) | null = null;
-  return {
-    add() {
-      count += 1;
-      if (count === goal) reached?.();
-    },
-    async more(wanted: number, cause: () => Promise<void> | void): Promise<void> {
-      if (count !== goal) throw new Error(`${count - goal} ${what} too many`);
-      goal += wanted;
-      const all = new Promise<void>((resolve) => {
-        reached = resolve;
-      });
-      await cause();
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(
-          () => reject(new Error(`${count} of ${goal} ${what} after ${deadlineMs} ms`)),
-          deadlineMs,
-        );
-      });
-      await Promise.race([all, late]).finally(() => clearTimeout(timer));
-    },
-    count: () => count,
-  };
-}
-
 const commands = createTally('commands');
-const answers = createTally('answers to receipts');
+const answers = createTally('answers to devices');
 let refusals = 0;
 
 // ---------------------------------------------------------------------------------------------- devices
@@ -91,7 +60,7 @@ function connectDevice(url: string, token: string): Promise<void> {
         device.lastCommand = frame.slice(at, at + 36);
         commands.add();
       } else if (ackStarts.some((start) => frame.startsWith(start))) {
-        if (!frame.includes('{"ok":true}')) refusals += 1;
+        if (!frame.includes('{"ok":true')) refusals += 1;
         answers.add();
       } else if (frame === '2') socket.send('3');
       else if (frame.startsWith('0{')) socket.send(`40/devices,${JSON.stringify({ token })}`);
@@ -118,6 +87,8 @@ async function post({ url, headers, body }: Post): Promise<void> {
 let rounds = 0;
 
 const asks = {
+  ...createEventAsks(() => devices, answers),
+
   /** Posts as fast as the answers come. */
   async hammer({ url, headers, body }: Post, seconds: number): Promise<Hammered> {
     const result = await autocannon({

@@ -6,21 +6,23 @@ import { closeSync, fsyncSync, mkdirSync, openSync, unlinkSync, writeSync } from
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { deliveryColumns, hangColumns, measureDeliveries, measureHanging } from './deliveries.ts';
 import { fleetServers, measureCommands, measureConnects } from './fleet.ts';
 import type { Hot } from './measure.ts';
 import { cores, type Profile, pinThisProcess, prepareFleet } from './servers.ts';
 import { formatTable, type Row, type Section } from './table.ts';
 import { measureTriggers, triggerServers } from './triggers.ts';
 
-const usage = `node bench/main.ts [--only triggers|fanout|connect] [--quick] [--profile <folder>]
+const usage = `node bench/main.ts [--only triggers|fanout|connect|deliveries] [--quick] [--profile <folder>]
 
-  --only     triggers: triggers per second; fanout: commands and receipts; connect: connecting, and memory
+  --only     triggers: triggers per second; fanout: commands and receipts; connect: connecting, and memory;
+             deliveries: outgoing deliveries per second, and their latency while others hang
   --quick    one short round with 1,000 devices: to see that it runs, not to quote from
   --profile  also writes CPU profiles of Fleethook in the last round, and lists the functions that took the most
 `;
 
-type Part = 'triggers' | 'fanout' | 'connect';
-const parts: readonly Part[] = ['triggers', 'fanout', 'connect'];
+type Part = 'triggers' | 'fanout' | 'connect' | 'deliveries';
+const parts: readonly Part[] = ['triggers', 'fanout', 'connect', 'deliveries'];
 
 type Size = {
   triggers: { rounds: number; seconds: number; warmUpSeconds: number };
@@ -28,7 +30,21 @@ type Size = {
   connectRounds: number;
   fewDevices: number;
   manyDevices: number;
+  deliveries: { rounds: number; devices: number; events: number };
+  hanging: {
+    rounds: number;
+    devices: number;
+    receivers: number;
+    hanging: number;
+    perSecond: number;
+    seconds: number;
+    warmUpSeconds: number;
+  };
 };
+
+/** Every device says so much at once: less than the flood limit lets pass. */
+const deliverySize = { devices: 200, events: 100 };
+const hangingSize = { devices: 16, receivers: 150, hanging: 50, perSecond: 5 };
 
 const full: Size = {
   triggers: { rounds: 7, seconds: 1.5, warmUpSeconds: 2 },
@@ -36,6 +52,9 @@ const full: Size = {
   connectRounds: 3,
   fewDevices: 1_000,
   manyDevices: 5_000,
+  deliveries: { rounds: 5, ...deliverySize },
+  // Attempts that hang end after fifteen seconds.
+  hanging: { rounds: 3, ...hangingSize, seconds: 25, warmUpSeconds: 2 },
 };
 const quick: Size = {
   triggers: { rounds: 1, seconds: 1.5, warmUpSeconds: 1 },
@@ -43,6 +62,8 @@ const quick: Size = {
   connectRounds: 1,
   fewDevices: 200,
   manyDevices: 1_000,
+  deliveries: { rounds: 1, ...deliverySize },
+  hanging: { rounds: 1, ...hangingSize, seconds: 5, warmUpSeconds: 1 },
 };
 
 async function main(args: string[]): Promise<number> {
@@ -88,6 +109,13 @@ async function main(args: string[]): Promise<number> {
   if (isWanted('connect')) {
     const rounds = await measureConnects({ ...shared, devices: manyDevices, rounds: connectRounds });
     sections.push(fleetSection(`${manyDevices} devices connect`, connectRows, rounds));
+  }
+  if (isWanted('deliveries')) {
+    const delivered = await measureDeliveries({ ...shared, ...size.deliveries });
+    sections.push({ ...deliverySection, rounds: delivered.rounds });
+    const beside = await measureHanging({ ...shared, ...size.hanging });
+    sections.push({ ...hangSection, rounds: beside.rounds });
+    checks.push(...delivered.checks, ...beside.checks);
   }
 
   const text = [
@@ -154,6 +182,33 @@ function fleetSection(title: string, rows: readonly Row[], rounds: Section['roun
   return { title, ceiling, plain: null, peer, rows, rounds };
 }
 
+const deliverySection: Omit<Section, 'rounds'> = {
+  title: 'Deliveries',
+  ceiling: deliveryColumns[0],
+  plain: null,
+  peer: deliveryColumns[1],
+  rows: [
+    { label: 'deliveries per second', figure: 'perSecond', digits: 0, ratios: true },
+    { label: 'server CPU a delivery, µs', figure: 'cpu', digits: 1, ratios: true },
+    { label: 'of it for the event alone, µs', figure: 'eventCpu', digits: 1, ratios: false },
+    { label: 'server core busy, %', figure: 'busy', digits: 0, ratios: false },
+  ],
+};
+
+const hangSection: Omit<Section, 'rounds'> = {
+  title: `${hangingSize.receivers} receivers, and ${hangingSize.hanging} that hang`,
+  ceiling: hangColumns[0],
+  plain: null,
+  peer: null,
+  rows: [
+    { label: 'latency p50, ms', figure: 'p50', digits: 1, ratios: true },
+    { label: 'latency p99, ms', figure: 'p99', digits: 1, ratios: true },
+    { label: 'longest, ms', figure: 'max', digits: 1, ratios: false },
+    { label: 'server CPU a delivery heard, µs', figure: 'cpu', digits: 1, ratios: true },
+    { label: 'server core busy, %', figure: 'busy', digits: 0, ratios: false },
+  ],
+};
+
 const notes = [
   'Medians over the rounds; in brackets the ratio to the first column, in the same round; the last columns are',
   'Fleethook against the first and the third, with the lowest and the highest of a round.',
@@ -167,6 +222,11 @@ const notes = [
   '            acknowledgement, Fleethook stores it first.',
   'Connected   200 at a time. raw ws opens, Socket.IO joins a namespace past an empty middleware, Fleethook checks the',
   '            token and sends the state. CPU counts until 1.5 s later. Memory is what a device adds, without garbage.',
+  `Deliveries  ${deliverySize.devices} devices say ${deliverySize.events} events each, all at once, for one webhook; from the first to the last that was heard. The loops`,
+  '            send as much, 16 at once like Fleethook, to the same receiver; they store and sign nothing, and nobody',
+  '            tells them what to send. Fleethook stores the event, acknowledges it, signs the request, settles the delivery.',
+  `Hanging     ${hangingSize.perSecond} events a second for ${hangingSize.receivers} webhooks; from the device's sending it to each arrival. The ${hangingSize.hanging} more take the`,
+  '            connection and never answer.',
 ];
 
 // ---------------------------------------------------------------------------------------------- the machine

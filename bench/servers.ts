@@ -8,11 +8,14 @@ import { type Child, startChild } from './child.ts';
 import type { LoadAsks, Post } from './load.ts';
 import type { Hot, measures } from './measure.ts';
 import type { PeerAsks, PeerName } from './peers.ts';
+import type { SendAsks, SenderName } from './senders.ts';
 import type { ServeAsks } from './serve.ts';
 
 export type ServerName = PeerName | 'Fleethook';
-/** Figures by name, for each server, of one round. */
-export type Round = Map<ServerName, Record<string, number>>;
+/** What figures are of; some are Fleethook's own under other conditions. */
+export type ColumnName = ServerName | SenderName | 'without them';
+/** Figures by name, for each column, of one round. */
+export type Round = Map<ColumnName, Record<string, number>>;
 
 export type MeasuredServer = {
   child: Child<typeof measures>;
@@ -21,6 +24,12 @@ export type MeasuredServer = {
   post: Post;
   databaseFile: string | null;
 } & AsyncDisposable;
+
+export type FleethookServer = MeasuredServer & {
+  databaseFile: string;
+  /** POSTs to the management API; answers what was made. */
+  create(path: string, what: object): Promise<Record<string, unknown>>;
+};
 
 const adminKey = 'bench-admin-key-of-40-characters-or-more';
 const eventId = 'motion';
@@ -53,7 +62,7 @@ export function startLoad(): Promise<Child<LoadAsks>> {
 }
 
 /** A data folder with an enrolled fleet, an action for all of it and a key to fire it: every server starts on a copy. */
-export type Fleet = { tokens: string[]; start(): Promise<MeasuredServer> } & Disposable;
+export type Fleet = { tokens: string[]; start(): Promise<FleethookServer> } & Disposable;
 
 export async function prepareFleet(devices: number): Promise<Fleet> {
   using made = new DisposableStack();
@@ -67,7 +76,7 @@ export async function prepareFleet(devices: number): Promise<Fleet> {
   const serve = (dataDir: string) =>
     startChild<ServeAsks>('serve.ts', {
       core: cores?.server ?? null,
-      env: { DATA_DIR: dataDir, FLEETHOOK_ADMIN_KEY: adminKey },
+      env: { DATA_DIR: dataDir, FLEETHOOK_ADMIN_KEY: adminKey, WEBHOOK_ALLOW_NETWORKS: '127.0.0.1' },
     });
 
   await using server = await serve(first);
@@ -98,6 +107,7 @@ export async function prepareFleet(devices: number): Promise<Fleet> {
           body,
         },
         databaseFile: join(copy, 'fleethook.db'),
+        create: (path, what) => create(address, path, what),
         async [Symbol.asyncDispose]() {
           await child[Symbol.asyncDispose]();
           rmSync(copy, { recursive: true, force: true });
@@ -131,6 +141,10 @@ export async function startServer(name: ServerName, fleet: Fleet): Promise<Measu
   };
 }
 
+export function startSender(name: SenderName): Promise<Child<SendAsks>> {
+  return startChild<SendAsks>('senders.ts', { args: [name], core: cores?.server ?? null });
+}
+
 // ---------------------------------------------------------------------------------------------- measuring
 
 /** Where a profile goes, and the functions that it found. */
@@ -138,7 +152,7 @@ export type Profile = { path: string; take(hot: Hot[]): void };
 
 /** What `work` answered, and the microseconds of CPU that the server used for it. A profile makes them more. */
 export async function cpuOf<T>(
-  { child }: MeasuredServer,
+  { child }: Pick<MeasuredServer, 'child'>,
   work: () => Promise<T>,
   profile?: Profile | null,
 ): Promise<{ cpu: number; answer: T }> {

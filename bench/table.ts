@@ -1,14 +1,14 @@
 /** The table: medians over the rounds, and ratios of figures of the same round. */
-import type { Round, ServerName } from './servers.ts';
+import type { ColumnName, Round } from './servers.ts';
 
 export type Row = { label: string; figure: string; digits: number; ratios: boolean };
 
 /** A part of the table whose rows were measured on the same servers: the ceiling, what lies between, Fleethook. */
 export type Section = {
   title: string;
-  ceiling: ServerName;
-  plain: ServerName | null;
-  peer: ServerName;
+  ceiling: ColumnName;
+  plain: ColumnName | null;
+  peer: ColumnName | null;
   rows: readonly Row[];
   rounds: readonly Round[];
 };
@@ -40,20 +40,31 @@ function pad(cell: string, width: number, column: number): string {
 }
 
 function headOf({ title, ceiling, plain, peer }: Section): string[] {
-  return [title, ceiling, plain ?? none, peer, 'Fleethook', `÷ ${ceiling}`, `÷ ${peer}`];
+  return [
+    title,
+    ceiling,
+    plain ?? none,
+    peer ?? none,
+    'Fleethook',
+    `÷ ${ceiling}`,
+    peer ? `÷ ${peer}` : none,
+  ];
 }
 
 function cellsOf({ ceiling, plain, peer, rounds }: Section, row: Row): string[] {
-  const figuresOf = (server: ServerName) =>
+  const figuresOf = (server: ColumnName) =>
     rounds.map((round) => round.get(server)?.[row.figure] ?? Number.NaN);
-  const value = (server: ServerName) => format(median(figuresOf(server)), row.digits);
-  const ratios = (server: ServerName, to: ServerName) => {
+  const value = (server: ColumnName) => {
+    const figure = median(figuresOf(server));
+    return Number.isNaN(figure) ? none : format(figure, row.digits);
+  };
+  const ratios = (server: ColumnName, to: ColumnName) => {
     const base = figuresOf(to);
     return figuresOf(server).map((figure, round) => figure / (base[round] ?? Number.NaN));
   };
-  const withRatio = (server: ServerName) =>
+  const withRatio = (server: ColumnName) =>
     row.ratios ? `${value(server)} (${format(median(ratios(server, ceiling)), 2)})` : value(server);
-  const withRange = (to: ServerName) => {
+  const withRange = (to: ColumnName) => {
     if (!row.ratios) return none;
     const found = ratios('Fleethook', to);
     const range =
@@ -64,10 +75,10 @@ function cellsOf({ ceiling, plain, peer, rounds }: Section, row: Row): string[] 
     row.label,
     value(ceiling),
     plain === null ? none : withRatio(plain),
-    withRatio(peer),
+    peer === null ? none : withRatio(peer),
     value('Fleethook'),
     withRange(ceiling),
-    withRange(peer),
+    peer === null ? none : withRange(peer),
   ];
 }
 

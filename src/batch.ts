@@ -15,14 +15,18 @@ export type Batch<Job, Answer> = {
 
 type Entry<Job, Answer> = { job: Job; resolve(answer: Answer): void; reject(error: unknown): void };
 
-/**
- * One run at a time, in order of arrival, of at most `jobsMax` jobs. When a run fails, all its jobs fail, unless
- * `isOfOneJob` says that the error may be the fault of one of them: then they are run one by one.
- */
+export type BatchOptions = {
+  /** The error may be the fault of one of the jobs: then they are run one by one, otherwise all of them fail. */
+  isOfOneJob?: (error: unknown) => boolean;
+  /** How long the first job waits for others; without it, until the turn of the event loop is over. */
+  lingerMs?: number;
+};
+
+/** One run at a time, in order of arrival, of at most `jobsMax` jobs. */
 export function createBatch<Job, Answer>(
   run: BatchRun<Job, Answer>,
   jobsMax: number,
-  isOfOneJob: (error: unknown) => boolean = () => false,
+  { isOfOneJob = () => false, lingerMs }: BatchOptions = {},
 ): Batch<Job, Answer> {
   let waiting: Entry<Job, Answer>[] = [];
   let running: Promise<void> | null = null;
@@ -42,7 +46,7 @@ export function createBatch<Job, Answer>(
   }
 
   async function runAll(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => (lingerMs ? setTimeout(resolve, lingerMs) : setImmediate(resolve)));
     while (waiting.length > 0) {
       const entries = waiting.slice(0, jobsMax);
       waiting = waiting.slice(jobsMax);

@@ -78,13 +78,11 @@ onEveryDatabase('devices over HTTP', (start) => {
     assert.deepEqual(stored.device, {
       id: device.id,
       name: 'in the hall',
-      class: 'thermo-1',
-      type_id: 'thermo-1',
       type: 'Thermometers',
       group_id,
       group_path: [group_id],
       tags: ['lobby'],
-      ip: '127.0.0.1',
+      address: '127.0.0.1',
     });
     const bare = await event(device, { raw: '{"eventType":"bare"}', type: 'text/plain' });
     assert.equal(bare.status, 204, 'whatever the body is announced as');

@@ -25,8 +25,24 @@ const looks = [
   'get /commands',
   'get /commands/:id',
   'get /commands/:id/receipts',
+  'get /webhooks/:id/deliveries',
+  'get /webhooks/:id/logs',
+  'get /deliveries',
+  'get /deliveries/:id',
+  'get /events',
+  'get /events/:id',
+  'get /events/:id/body',
+  'get /alarm-rules',
+  'get /alarm-rules/:id',
+  'get /alarms',
+  'get /alarms/:id',
 ];
-const commands = ['post /commands', 'post /commands/:id/cancel'];
+const commands = [
+  'post /commands',
+  'post /commands/:id/cancel',
+  'post /alarms/:id/note',
+  'post /alarms/:id/clear',
+];
 const nameOf = (route: Route) => `${route.method} ${route.path.replace('/api/v1', '')}`;
 const names = routes.map(nameOf);
 const may: Record<string, string[]> = {

@@ -24,7 +24,9 @@ const jobsPerCommit = 500;
 const answersKeptMs = 24 * 60 * 60 * 1_000;
 
 export function createIssues(ctx: BaseContext): Issues {
-  return createBatch<IssueJob, IssueAnswer>((jobs) => commit(ctx, jobs), jobsPerCommit, isDuplicate);
+  return createBatch<IssueJob, IssueAnswer>((jobs) => commit(ctx, jobs), jobsPerCommit, {
+    isOfOneJob: isDuplicate,
+  });
 }
 
 /** Issues a job and waits for the commit. Throws a `Fault`; `unavailable` when it could not be stored. */

@@ -25,8 +25,10 @@ import { createPoster } from './post.ts';
 /** Requests in flight for one webhook. */
 const inFlightMax = 16;
 /** Deliveries that wait in memory for their turn in one lane; the others wait in the database. */
-const queuedMax = 128;
-const claimedAtOnce = 64;
+const queuedMax = 1_024;
+const claimedAtOnce = 256;
+/** Requests of one webhook that are answered and not written down yet: the next ones do not wait for that. */
+const unsettledMax = 512;
 /** Bodies that wait in memory, in all lanes. */
 const queuedBytesMax = 64 * 1_024 * 1_024;
 /** How often the database is asked for what has become due. */
@@ -40,6 +42,7 @@ type Lane = {
   webhookId: string;
   queue: ClaimedDelivery[];
   inFlight: number;
+  unsettled: number;
   breaker: ReturnType<typeof createBreaker>;
   /** There may be more due in the database. */
   hasMore: boolean;
@@ -72,7 +75,15 @@ export function openOutbound(
     const known = lanes.get(webhookId);
     if (known) return known;
     const breaker = createBreaker();
-    const lane: Lane = { webhookId, queue: [], inFlight: 0, breaker, hasMore: false, claiming: false };
+    const lane: Lane = {
+      webhookId,
+      queue: [],
+      inFlight: 0,
+      unsettled: 0,
+      breaker,
+      hasMore: false,
+      claiming: false,
+    };
     lanes.set(webhookId, lane);
     return lane;
   }
@@ -90,7 +101,10 @@ export function openOutbound(
   /** Starts what may start, and asks the database for more before the lane runs dry. */
   function pump(lane: Lane): void {
     if (isClosing) return;
-    const free = () => Math.min(inFlightMax, lane.breaker.limit(ctx.now())) - lane.inFlight;
+    const free = () =>
+      lane.unsettled >= unsettledMax
+        ? 0
+        : Math.min(inFlightMax, lane.breaker.limit(ctx.now())) - lane.inFlight;
     while (free() > 0) {
       const delivery = lane.queue.shift();
       if (!delivery) break;
@@ -99,10 +113,10 @@ export function openOutbound(
       track(attempt(lane, delivery));
     }
     if (lane.hasMore && !lane.claiming && lane.queue.length === 0 && free() > 0) track(claim(lane));
-    if (lane.queue.length > 0 && lane.inFlight === 0) track(returnQueue(lane));
+    if (lane.queue.length > 0 && lane.breaker.limit(ctx.now()) === 0) track(returnQueue(lane));
     if (
       lane.queue.length === 0 &&
-      lane.inFlight === 0 &&
+      lane.inFlight + lane.unsettled === 0 &&
       !lane.claiming &&
       !lane.hasMore &&
       lane.breaker.isCalm()
@@ -148,24 +162,40 @@ export function openOutbound(
     }
   }
 
+  /** One attempt. The lane goes on as soon as it is answered; what came of it is written behind. */
   async function attempt(lane: Lane, delivery: ClaimedDelivery): Promise<void> {
+    let done: Attempt | null = null;
     try {
-      const request = await prepareRequest(ctx, delivery);
-      if (request === null) {
-        lane.hasMore = false;
-        await giveBack(ctx, [delivery]);
-        return;
-      }
-      if (request instanceof Fault) return await settle({ delivery, outcome: request });
-      const outcome = await poster.post(request, abort.signal);
-      if (abort.signal.aborted && outcome.status === null) return await giveBack(ctx, [delivery]);
-      observe(lane, outcome);
-      await settle({ delivery, outcome });
+      done = await send(lane, delivery);
+      if (done === null) await giveBack(ctx, [delivery]);
+      else lane.unsettled += 1;
     } finally {
-      held.delete(delivery.id);
+      if (done === null) held.delete(delivery.id);
       lane.inFlight -= 1;
       pump(lane);
     }
+    if (done === null) return;
+    try {
+      await settle(done);
+    } finally {
+      held.delete(delivery.id);
+      lane.unsettled -= 1;
+      pump(lane);
+    }
+  }
+
+  /** Null when it was not sent, or called off. */
+  async function send(lane: Lane, delivery: ClaimedDelivery): Promise<Attempt | null> {
+    const request = await prepareRequest(ctx, delivery);
+    if (request === null) {
+      lane.hasMore = false;
+      return null;
+    }
+    if (request instanceof Fault) return { delivery, outcome: request };
+    const outcome = await poster.post(request, abort.signal);
+    if (abort.signal.aborted && outcome.status === null) return null;
+    observe(lane, outcome);
+    return { delivery, outcome };
   }
 
   function observe(lane: Lane, outcome: Outcome): void {
