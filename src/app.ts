@@ -216,5 +216,6 @@ function logFacts(ctx: Context): () => void {
     else if (kind === 'trigger') ctx.log.info(fact, 'trigger');
     else if (kind === 'trigger-refused') ctx.log.info(fact, 'trigger refused');
     else if (kind === 'online' || kind === 'offline') ctx.log.debug(fact, `device ${kind}`);
+    else if (kind === 'event' || kind === 'attempt') ctx.log.debug(fact, kind);
   });
 }

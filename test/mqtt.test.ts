@@ -13,30 +13,12 @@ import WebSocket from 'ws';
 import { runCli } from '../src/cli.ts';
 import { parseTopic } from '../src/mqtt/topic.ts';
 import { listEvents, readParts } from '../src/store/event.ts';
+import { certificate, key } from './certificate.ts';
 import { fire, type MadeDevice, makeDevice, makeStep, traceOf } from './fleet.ts';
 import { bodyOf } from './management.ts';
 import { createDatabase, findProgram, freePort, startMariaDb } from './mariadb.ts';
 import { onEveryDatabase, startServer, type TestServer } from './server.ts';
 import { waitFor } from './wait.ts';
-
-// For localhost, from 2025 to 2124; made for these tests, and good for nothing else.
-const key = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgfrzyB4j8elj2lhGt
-sTCpOQlcDz2y+iwcRusgh0LO1mOhRANCAARPPwOtkAEE0J7631jctZi5+/nnvQsk
-gYrD7XfzjQuxxNLqZm/StqoAyDH/+UAxSYo+FZ7CrBDfzC0Ob03m057c
------END PRIVATE KEY-----
-`;
-const certificate = `-----BEGIN CERTIFICATE-----
-MIIBZDCCAQqgAwIBAgIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlsb2NhbGhv
-c3QwIBcNMjUwMTAxMDAwMDAwWhgPMjEyNTAxMDEwMDAwMDBaMBQxEjAQBgNVBAMM
-CWxvY2FsaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABE8/A62QAQTQnvrf
-WNy1mLn7+ee9CySBisPtd/ONC7HE0upmb9K2qgDIMf/5QDFJij4VnsKsEN/MLQ5v
-TebTntyjSzBJMBoGA1UdEQQTMBGCCWxvY2FsaG9zdIcEfwAAATAMBgNVHRMEBTAD
-AQH/MB0GA1UdDgQWBBReV/u1DLPB8BA/tJrOtHsVkBjLMTAKBggqhkjOPQQDAgNI
-ADBFAiEAxr1+cO17TR3jL5Kqk1YIkrpTsSVFsW91R1VuBb2WL10CIC2bWWLi5PPp
-x3hZPJD8o0fRmUdLNuNC3bQQ3Z60aC2q
------END CERTIFICATE-----
-`;
 
 const mebibyte = 1_024 * 1_024;
 const publishType = 3;

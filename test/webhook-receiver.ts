@@ -1,6 +1,8 @@
 /** A receiver of webhooks that keeps every request and answers as the test says. */
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type RequestListener, type ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { certificate, key } from './certificate.ts';
 import { waitFor } from './wait.ts';
 
 export type Received = {
@@ -23,10 +25,10 @@ export type WebhookReceiver = Awaited<ReturnType<typeof startReceiver>>;
 /** What a server needs in its environment to reach receivers of tests. */
 export const reachReceivers = { WEBHOOK_ALLOW_NETWORKS: '127.0.0.1' };
 
-export async function startReceiver(behaviour: Behaviour = 204) {
+export async function startReceiver(behaviour: Behaviour = 204, { https = false } = {}) {
   const received: Received[] = [];
   let behave = behaviour;
-  const server = createServer((request, response) => {
+  const listener: RequestListener = (request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
@@ -46,11 +48,12 @@ export async function startReceiver(behaviour: Behaviour = 204) {
       if (typeof behave === 'number') response.writeHead(behave).end();
       else behave(got, response, received.length);
     });
-  });
+  };
+  const server = https ? createHttpsServer({ key, cert: certificate }, listener) : createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `${https ? 'https' : 'http'}://127.0.0.1:${port}`,
     received,
     behave: (next: Behaviour) => {
       behave = next;

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { Webhook } from 'standardwebhooks';
 import { verifyWebhook } from '../src/client/verify.ts';
+import { certificate } from './certificate.ts';
 import { makeDevice, makeGroup } from './fleet.ts';
 import { bodyOf, codeOf, oneServer } from './management.ts';
 import { onEveryDatabase, type TestDevice, type TestServer } from './server.ts';
@@ -204,6 +206,23 @@ onEveryDatabase('webhooks', (start) => {
       ],
       [digest, String(bulk.deviceId), 'bulk-module', '1', String(group)],
     );
+  });
+
+  test('biotz: the recipe of its documents verifies', async (t) => {
+    const trusted = getCACertificates('default');
+    setDefaultCACertificates([...trusted, certificate]);
+    t.after(() => setDefaultCACertificates(trusted));
+    await using receiver = await startReceiver(204, { https: true });
+    const { request, webhook } = await deliver(receiver, { signature: 'biotz' }, (device) =>
+      emit(device, 'event', { eventType: 'door' }),
+    );
+    assert.match(webhook.secret, /^whsec_/);
+    const header = String(request.headers['biotz-iot-signature']);
+    const parts = new Map(header.split(',').map((part) => part.split('=', 2) as [string, string]));
+    const timestamp = parts.get('t') ?? '';
+    const digest = createHmac('sha256', webhook.secret).update(`${timestamp}.${request.text}`).digest('hex');
+    assert.equal(parts.get('v1'), digest);
+    assert.ok(Math.abs(Date.now() / 1_000 - Number(timestamp)) < 60);
   });
 
   test('none: custom headers alone', async () => {

@@ -19,7 +19,7 @@ export type Receipts = {
 const batchReceiptsMax = 200;
 const waitingReceiptsMax = 2_000;
 /** Refusals that pass; any other says that these receipts are wrong and will stay so. */
-const passing: ReadonlySet<string> = new Set(['too_many', 'unavailable', 'not_ready']);
+const passing: ReadonlySet<string> = new Set(['too_many', 'unavailable']);
 
 export function createReceipts(parts: {
   memory: Memory;

@@ -16,11 +16,13 @@ const bodyCharactersMax = 4 * 1_024 * 1_024;
 const headerCharactersMax = 4_096;
 const jsonType = 'application/json';
 
-/** An event the way MODE's webhooks tell it; what templates look into. */
-export function envelopeOf(event: StoredEvent, data: unknown): Record<string, unknown> {
-  const { device, key, user } = event.origin;
-  const origin = {
-    ...(device && event.kind !== 'command'
+/** Who said it, when and where, in the words of MODE's webhooks. */
+function aboutOf(event: StoredEvent): Record<string, unknown> {
+  const { device, key, user, home_id } = event.origin;
+  return {
+    timestamp: instant(event.at),
+    homeId: home_id ?? device?.group_id ?? 0,
+    ...(device
       ? {
           originDeviceId: device.id,
           ...(device.class === null ? {} : { originDeviceClass: device.class }),
@@ -30,11 +32,20 @@ export function envelopeOf(event: StoredEvent, data: unknown): Record<string, un
     ...(user ? { originUserId: user.id } : {}),
     ...(key ? { originProjectKeyID: key.id, originProjectKeyName: key.name } : {}),
   };
-  const timestamp = instant(event.at);
-  const homeId = event.origin.home_id ?? device?.group_id ?? 0;
-  if (event.kind === 'command') return { ...(data as object), timestamp, homeId, ...origin };
-  const eventType = event.type ?? event.label ?? event.kind;
-  return { eventType, eventData: data ?? {}, timestamp, homeId, ...origin };
+}
+
+const eventTypeOf = (event: StoredEvent): string => event.type ?? event.label ?? event.kind;
+
+/** An event as templates look into it. */
+function scopeOf(event: StoredEvent, data: unknown): Record<string, unknown> {
+  return { eventType: eventTypeOf(event), eventData: data ?? {}, ...aboutOf(event) };
+}
+
+/** An event the way MODE's webhooks tell it; what was said is put in by its own text, so that it stays exact. */
+function envelopeOf(event: StoredEvent, said: string): string {
+  const about = JSON.stringify(aboutOf(event)).slice(1);
+  if (event.kind === 'command') return `${said.slice(0, -1)},${about}`;
+  return `{"eventType":${JSON.stringify(eventTypeOf(event))},"eventData":${said},${about}`;
 }
 
 type Body = { mediaType: string; bytes: number; content: OutgoingRequest['body'] };
@@ -59,7 +70,7 @@ export async function requestOf(
   const url = isCommand ? webhook.commandUrl : webhook.url;
   if (url === null) throw new Fault('bad_request', 'the webhook has no command_url');
   const isTemplated = !isCommand && event.kind !== 'bulk' && (webhook.body !== null || webhook.isTemplated);
-  const scope = isTemplated ? envelopeOf(event, payloadOf(event, await wholeBodyOf(ctx.db, event))) : {};
+  const scope = isTemplated ? scopeOf(event, payloadOf(event, await wholeBodyOf(ctx.db, event))) : {};
   const headers = isCommand ? {} : headersOf(webhook.headers, scope);
   const given = Object.keys(headers).find((name) => name.toLowerCase() === 'content-type');
   const announced = given === undefined ? null : mediaTypeOf(headers[given] ?? '');
@@ -123,14 +134,14 @@ function templatedBody(template: Template, announced: string | null, scope: unkn
   return textBody(mediaType, text);
 }
 
-/** Bytes and messages go out untouched, everything else as JSON. */
+/** What devices say as bytes or messages, and alarms, go out untouched; everything else in its envelope. */
 async function plainBody(ctx: BaseContext, event: StoredEvent): Promise<Body> {
-  if (event.kind === 'bulk' || event.kind === 'message') {
+  if (event.kind === 'bulk' || event.kind === 'message' || event.kind === 'alarm') {
     const content = event.body ?? (() => bodyOf(ctx.db, event));
     return { mediaType: event.mediaType, bytes: event.bodyBytes, content };
   }
-  const data = payloadOf(event, await wholeBodyOf(ctx.db, event));
-  return textBody(jsonType, JSON.stringify(event.kind === 'alarm' ? data : envelopeOf(event, data)));
+  const said = Buffer.from(await wholeBodyOf(ctx.db, event)).toString('utf8');
+  return textBody(jsonType, envelopeOf(event, said));
 }
 
 /** Whose bytes these are: the body of bulk data can't say it. */

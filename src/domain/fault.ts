@@ -26,7 +26,6 @@ export type FaultCode =
   | 'unknown_function'
   | 'unknown_target'
   | 'too_many'
-  | 'not_ready'
   | 'unavailable';
 
 /** One place in the input that is wrong: `path` as in `steps[0].params.url`. */

@@ -28,7 +28,6 @@ const statuses: Readonly<Record<FaultCode, number>> = {
   unknown_function: 422,
   unknown_target: 422,
   too_many: 429,
-  not_ready: 503,
   unavailable: 503,
 };
 

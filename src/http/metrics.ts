@@ -36,6 +36,19 @@ export function createMetrics(ctx: Context): Metrics {
     labelNames: ['status'],
     registers,
   });
+  const events = new Counter({
+    name: 'fleethook_events_total',
+    help: 'Events stored, by what said them',
+    labelNames: ['kind', 'outcome'],
+    registers,
+  });
+  const attempts = new Histogram({
+    name: 'fleethook_delivery_attempt_seconds',
+    help: 'Time of each attempt at a delivery, by what the delivery became by it',
+    labelNames: ['outcome'],
+    buckets: [0.005, 0.02, 0.1, 0.5, 2, 5, 15],
+    registers,
+  });
   const changes = new Counter({ name: 'fleethook_changes_total', help: 'Changes to the set-up', registers });
   const requests = new Histogram({
     name: 'fleethook_http_request_seconds',
@@ -68,6 +81,9 @@ export function createMetrics(ctx: Context): Metrics {
       commands.inc({ function: fact.function });
       sent.inc(fact.connections);
     } else if (fact.kind === 'receipt') receipts.inc({ status: fact.status });
+    else if (fact.kind === 'event')
+      events.inc({ kind: fact.event, outcome: fact.problem === null ? 'taken' : 'refused' });
+    else if (fact.kind === 'attempt') attempts.observe({ outcome: fact.outcome }, fact.milliseconds / 1_000);
     else if (fact.kind === 'change') changes.inc();
   });
 

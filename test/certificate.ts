@@ -1,0 +1,19 @@
+/** For localhost, from 2025 to 2124; made for these tests, and good for nothing else. */
+export const key = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgfrzyB4j8elj2lhGt
+sTCpOQlcDz2y+iwcRusgh0LO1mOhRANCAARPPwOtkAEE0J7631jctZi5+/nnvQsk
+gYrD7XfzjQuxxNLqZm/StqoAyDH/+UAxSYo+FZ7CrBDfzC0Ob03m057c
+-----END PRIVATE KEY-----
+`;
+/** Signed by itself: who trusts it trusts a server at `localhost` and `127.0.0.1`. */
+export const certificate = `-----BEGIN CERTIFICATE-----
+MIIBZDCCAQqgAwIBAgIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlsb2NhbGhv
+c3QwIBcNMjUwMTAxMDAwMDAwWhgPMjEyNTAxMDEwMDAwMDBaMBQxEjAQBgNVBAMM
+CWxvY2FsaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABE8/A62QAQTQnvrf
+WNy1mLn7+ee9CySBisPtd/ONC7HE0upmb9K2qgDIMf/5QDFJij4VnsKsEN/MLQ5v
+TebTntyjSzBJMBoGA1UdEQQTMBGCCWxvY2FsaG9zdIcEfwAAATAMBgNVHRMEBTAD
+AQH/MB0GA1UdDgQWBBReV/u1DLPB8BA/tJrOtHsVkBjLMTAKBggqhkjOPQQDAgNI
+ADBFAiEAxr1+cO17TR3jL5Kqk1YIkrpTsSVFsW91R1VuBb2WL10CIC2bWWLi5PPp
+x3hZPJD8o0fRmUdLNuNC3bQQ3Z60aC2q
+-----END CERTIFICATE-----
+`;
