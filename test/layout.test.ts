@@ -46,6 +46,7 @@ const packageHomes: Record<string, string> = {
   'express-rate-limit': 'http',
   'fast-xml-parser': 'http',
   helmet: 'http',
+  'js-yaml': 'http',
   json5: 'domain',
   kysely: 'store, db',
   mysql2: 'store',
@@ -59,7 +60,6 @@ const packageHomes: Record<string, string> = {
   'swagger-ui-dist': 'http',
   undici: 'outbound',
   ws: 'mqtt',
-  yaml: 'http',
   zod: 'domain, config.ts',
 };
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import { parseDocument } from 'yaml';
+import { load } from 'js-yaml';
 import { alarmLevels } from '../src/domain/alarm-rule.ts';
 import { logLevels } from '../src/domain/delivery.ts';
 import { eventKinds } from '../src/domain/event.ts';
@@ -32,8 +32,8 @@ type Operation = {
 
 const root = join(import.meta.dirname, '..');
 const text = readFileSync(join(root, 'openapi.yaml'), 'utf8');
-const parsed = parseDocument(text);
-const document = parsed.toJS() as {
+/** Throws for what is no YAML, and for a name that stands twice. */
+const document = load(text) as {
   info: { description: string };
   tags: { name: string }[];
   paths: { [path: string]: { [method: string]: Operation } };
@@ -129,11 +129,6 @@ const quotedWords = (cell: string | undefined) =>
   [...(cell ?? '').matchAll(/`(\w+)`/g)].map((match) => match[1]);
 
 suite('the document', () => {
-  test('is YAML without errors', () => {
-    assert.deepEqual(parsed.errors, []);
-    assert.deepEqual(parsed.warnings, []);
-  });
-
   test('refers only to what is there, and holds nothing that nobody refers to', () => {
     const refs = new Set(
       [...walk(document)].flatMap(({ node }) => (typeof node.$ref === 'string' ? node.$ref : [])),

@@ -20,9 +20,9 @@ export type ServerProcess = {
 
 /** Starts `fleethook <args>`; the environment is that of the test and `env`. */
 export function spawnFleethook(args: readonly string[], env: Record<string, string>) {
-  const { FLEETHOOK_ADMIN_KEY: _key, PATH = '' } = process.env;
+  const { PATH = '', NODE_COMPILE_CACHE = '' } = process.env;
   const child = spawn(process.execPath, [main, ...args], {
-    env: { PATH, NODE_NO_WARNINGS: '1', ...env },
+    env: { PATH, NODE_COMPILE_CACHE, NODE_NO_WARNINGS: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let text = '';

@@ -61,7 +61,12 @@ async function main(args: string[]): Promise<number> {
     running = spawn(process.execPath, schema ? schemaArgs() : testArgs(args, report), {
       stdio: 'inherit',
       cwd: join(testFolder, '..'),
-      env: { ...process.env, ...(database && { FLEETHOOK_TEST_MYSQL_URL: database.url }) },
+      env: {
+        ...process.env,
+        // Every test file is a process, and many start servers: what one has compiled serves the others.
+        NODE_COMPILE_CACHE: join(reports, 'compiled'),
+        ...(database && { FLEETHOOK_TEST_MYSQL_URL: database.url }),
+      },
     });
     const code = await exitCodeOf(running);
     if (stopped) return signalExitCode(stopped);

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import { parse } from 'yaml';
+import { load } from 'js-yaml';
 import { Fault, type Problem } from '../domain/fault.ts';
 
 const problemsMax = 20;
@@ -40,7 +40,7 @@ type RequestParts = {
 };
 
 export function createContract(file: string): Contract {
-  const document = parse(readFileSync(file, 'utf8')) as Document;
+  const document = load(readFileSync(file, 'utf8')) as Document;
   const settings = { strict: false, allErrors: true, validateSchema: false, addUsedSchema: false } as const;
   const bodies = addFormats.default(new Ajv2020(settings)).addSchema(document, documentId);
   const queries = addFormats
