@@ -33,7 +33,9 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
 
 function createProgram(terminal: Terminal): Command {
   const program = new Command('fleethook')
-    .description('Wires the web to fleets of devices: webhooks in, proven commands out.')
+    .description(
+      'Wires the web to fleets of devices, both ways: webhooks in, proven commands out; device events in, signed webhooks out.',
+    )
     .exitOverride()
     .configureOutput({ writeOut: terminal.write, writeErr: terminal.writeError })
     .showHelpAfterError('(--help says what there is)');
