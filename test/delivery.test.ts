@@ -189,6 +189,28 @@ onEveryDatabase('deliveries', (start) => {
     assert.equal(hanging.received.length, 16);
   });
 
+  test('a receiver that fails again and again is left alone for a while, and then probed', async () => {
+    const { time, server, device } = await setUp();
+    await using _server = server;
+    await using receiver = await startReceiver(500);
+    const webhook = await makeWebhook(server, { url: receiver.url });
+    const count = 100;
+    for (let place = 0; place < count; place += 1) await say(device, `e${place}`);
+    await receiver.got(10);
+    const settled = async () => {
+      const { items } = bodyOf(await server.api(`/webhooks/${webhook.id}/logs?limit=200`), 200);
+      return items.length === receiver.received.length && items.length;
+    };
+    const tried = await waitFor(settled, { what: 'the attempts to be settled' });
+    assert.ok(tried <= 10 + 16, `${tried} requests before it was left alone`);
+    receiver.behave(200);
+    time.forward(60_000);
+    await waitFor(
+      async () => bodyOf(await server.api(`/webhooks/${webhook.id}`), 200).deliveries.delivered === count,
+      { what: 'all to be delivered' },
+    );
+  });
+
   test('an ordered webhook keeps the order of each device, also around a failure', async () => {
     const { time, server, device } = await setUp();
     await using _server = server;
