@@ -560,6 +560,13 @@ suite('a connection', () => {
     assert.equal(server.connections(), 0);
   });
 
+  test('of a name that leads to an exception goes there, and nowhere else', async (t) => {
+    const server = await receiver(t, (_request, response) => response.end('here'));
+    const { send } = poster(t, { resolve: resolveTo('::1', '10.0.0.1', '127.0.0.1') });
+    const { status, error } = await send(`http://hook.test:${server.port}/`);
+    assert.deepEqual([status, error], [200, null]);
+  });
+
   test('is checked by itself: a name that answers otherwise later gains nothing', async (t) => {
     const server = await receiver(t, (_request, response) => {
       response.writeHead(200, { connection: 'close' }).end();
@@ -586,7 +593,7 @@ suite('a connection', () => {
     const turncoat = {
       family: 4,
       get address() {
-        return reads++ === 0 ? '93.184.216.34' : '127.0.0.1';
+        return reads++ < 2 ? '93.184.216.34' : '127.0.0.1';
       },
     };
     const { send } = poster(t, { allowNetworks: [], resolve: async () => [turncoat] });

@@ -9,6 +9,8 @@ type Family = 'ipv4' | 'ipv6';
 export type Guard = {
   /** Why the IP address is refused, in words that follow on "because"; null when it may be reached. */
   check(address: string): string | null;
+  /** It may be reached only because somebody has said so. */
+  isException(address: string): boolean;
 };
 
 /**
@@ -84,6 +86,10 @@ export function createGuard(allowNetworks: readonly string[]): Guard {
     (family === 'ipv6' && !mapped.check(address, family) && allowed.ipv6.check(address, family));
 
   return {
+    isException(address) {
+      const family = familyOf(address);
+      return family !== null && isAllowed(address, family);
+    },
     check(given) {
       const [address = ''] = given.split('%'); // fe80::1%eth0: the zone says which link, not which address
       const family = familyOf(address);

@@ -211,7 +211,10 @@ function guardedConnector(
 function guardedLookup(guard: Guard, resolve: Resolve): LookupFunction {
   return (hostname, options, callback) => {
     resolve(hostname, { ...options, all: true }).then(
-      (addresses) => {
+      (found) => {
+        // A name that leads to an exception means that one: localhost is often an address of both families.
+        const exceptions = found.filter(({ address }) => guard.isException(address));
+        const addresses = exceptions.length > 0 ? exceptions : found;
         const [first] = addresses;
         const refused = addresses
           .map(({ address }) => guard.check(address))
