@@ -65,6 +65,8 @@ suite('cost', () => {
     await makeStep(server, 'late', 'show_toast', { message: 'x' }, { devices: [id] });
     const connect = async () => {
       const device = await server.device(token);
+      // By the time it is answered, whatever it says, all that was sent before has arrived.
+      await device.receipt([]);
       await device.applyAll();
       device.disconnect();
       await waitFor(async () => !server.ctx.presence.isOnline(id), { what: 'the end of the connection' });

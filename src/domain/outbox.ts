@@ -3,7 +3,7 @@
  * the transaction runs, written at its end, handed to the postbox when it is committed.
  */
 import { hasUnfinished, insertDeliveries } from '../store/delivery.ts';
-import { insertEvents, type NewEvent } from '../store/event.ts';
+import { inlineBytesMax, insertEvents, type NewEvent } from '../store/event.ts';
 import { insertFirings } from '../store/firing.ts';
 import type { Db, NewRow } from '../store/schema.ts';
 import { holdWebhook } from '../store/webhook.ts';
@@ -12,9 +12,6 @@ import type { StoredEvent } from './event.ts';
 import { newId } from './id.ts';
 import type { ClaimedDelivery } from './postbox.ts';
 import type { ReadyWebhook } from './webhook-ready.ts';
-
-/** The part of a body that is kept in memory until its first attempt; larger ones are read again. */
-const bodyInMemoryMax = 64 * 1_024;
 
 export type EventWithBody = StoredEvent & { body: Uint8Array };
 
@@ -115,7 +112,8 @@ export function createOutbox(ctx: BaseContext): Outbox {
 }
 
 function claimedDelivery(row: NewRow<'deliveries'>, event: EventWithBody): ClaimedDelivery {
-  const isLarge = event.bodyBytes > bodyInMemoryMax;
+  // What the store keeps in parts is read in parts for the attempt, and takes no memory until then.
+  const isLarge = event.bodyBytes > inlineBytesMax;
   return {
     id: row.id,
     projectId: row.project_id,

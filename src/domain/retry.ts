@@ -18,7 +18,7 @@ const delaysMs = [
 /** Spreads what failed together, so that it does not come back together. */
 const jitter = 0.2;
 /** A receiver can't put us off for longer. */
-export const retryAfterMsMax = 12 * hourMs;
+const retryAfterMsMax = 12 * hourMs;
 
 /**
  * The milliseconds until the next try after `attempts` in vain, null when the schedule is used up. A Retry-After

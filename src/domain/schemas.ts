@@ -1,18 +1,16 @@
 /** Compiled JSON Schemas of message types: compiling takes milliseconds, so it is done once for each text. */
 import { Fault } from './fault.ts';
-import { compileMessageSchema } from './message-schema.ts';
-
-export type SchemaCheck = (payload: unknown) => string | null;
+import { compileMessageSchema, type MessageCheck } from './message-schema.ts';
 
 export type Schemas = {
   /** The check for a schema; one that an earlier version took and this one does not lets nothing pass. */
-  of(schema: object | boolean): SchemaCheck;
+  of(schema: object | boolean): MessageCheck;
 };
 
 const schemasMax = 2_000;
 
 export function createSchemas(): Schemas {
-  const compiled = new Map<string, SchemaCheck>();
+  const compiled = new Map<string, MessageCheck>();
   return {
     of(schema) {
       const text = JSON.stringify(schema);
@@ -24,7 +22,7 @@ export function createSchemas(): Schemas {
   };
 }
 
-function compile(schema: object | boolean): SchemaCheck {
+function compile(schema: object | boolean): MessageCheck {
   try {
     return compileMessageSchema(schema);
   } catch (error) {

@@ -35,7 +35,7 @@ import { commandSecretLabel, headersLabel, secretLabel } from './webhook-ready.t
 
 const webhooksPerProjectMax = 1_000;
 
-export function viewWebhook(ctx: Context, row: Row<'webhooks'>) {
+function viewWebhook(ctx: Context, row: Row<'webhooks'>) {
   return {
     id: row.id,
     module_id: row.module_id,

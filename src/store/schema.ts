@@ -4,7 +4,7 @@ import type { Insertable, Kysely, Selectable, Transaction } from 'kysely';
  * The tables as both databases have them. Instants are integer milliseconds since the epoch, booleans 0 or 1,
  * columns named `…_json` JSON text (store/json.ts), `…_sealed` AES-256-GCM under FLEETHOOK_SECRET.
  */
-export type SetUpTables = {
+type SetUpTables = {
   settings: { name: string; value: string };
   sequences: { name: string; next_value: number };
   projects: { id: number; name: string; created_at: number };
@@ -153,7 +153,7 @@ export type SetUpTables = {
 };
 
 /** What was said: by devices, by alarms, by the server itself, or by a caller to a command webhook. */
-export type EventTables = {
+type EventTables = {
   /** Servers that are up; one that has not been seen for a while has left its deliveries to the others. */
   nodes: { id: string; seen_at: number };
   events: {
