@@ -122,7 +122,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const sockets = openSockets(ctx, server, addressOf);
 
   const { webhookAllowNetworks: allowNetworks } = config;
-  const outbound = openOutbound(ctx, { allowNetworks, userAgent: `Fleethook/${version}`, onError });
+  const outbound = await openOutbound(ctx, { allowNetworks, userAgent: `Fleethook/${version}`, onError });
   started.defer(() => outbound.close());
   const system = createSystemEvents(ctx);
   await system.load();

@@ -351,6 +351,22 @@ onEveryDatabase('deliveries', (start) => {
     assert.equal(delivered.event.id, eventId);
     assert.equal(hanging.received[0]?.headers['webhook-id'], hanging.received[1]?.headers['webhook-id']);
   });
+
+  test('what a node that nobody knows has claimed is taken up at the start', async () => {
+    const { server, device } = await setUp();
+    await using receiver = await startReceiver();
+    const webhook = await makeWebhook(server, { url: receiver.url });
+    await say(device, 'motion');
+    await becomes(server, webhook.id, 'delivered');
+    await server.ctx.db
+      .updateTable('deliveries')
+      .set({ status: 'sending', node_id: 'a ghost', finished_at: null })
+      .execute();
+    await server.close();
+    await using next = await start({ env: server.env, dataDir: server.dataDir });
+    await receiver.got(2);
+    await becomes(next, webhook.id, 'delivered');
+  });
 });
 
 suite('the schedule of attempts', () => {

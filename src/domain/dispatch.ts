@@ -9,6 +9,7 @@ import {
   listDueWebhooks,
   passTurn,
   releaseDeliveries,
+  releaseOrphans,
   type Settlement,
   settleDeliveries,
 } from '../store/delivery.ts';
@@ -40,6 +41,12 @@ const deadAfterMs = 10_000;
 const successEveryMs = 60_000;
 const gone = 410;
 const errorMax = 500;
+
+/** The first that a node does: it is known from now on, and what unknown ones have claimed is free. */
+export async function arrive(ctx: Context): Promise<void> {
+  await beatNode(ctx.db, ctx.nodeId, ctx.now());
+  await releaseOrphans(ctx.db, ctx.now());
+}
 
 /** Says that this node is alive, and takes up what dead ones have left. */
 export async function keepAlive(ctx: Context): Promise<void> {

@@ -6,6 +6,7 @@
 import type { Context } from '../domain/context.ts';
 import {
   type Attempt,
+  arrive,
   claimDue,
   createSettlements,
   findDueWebhooks,
@@ -54,10 +55,10 @@ export type OutboundDoor = {
   close(): Promise<void>;
 };
 
-export function openOutbound(
+export async function openOutbound(
   ctx: Context,
   options: { allowNetworks: readonly string[]; userAgent: string; onError: (error: unknown) => void },
-): OutboundDoor {
+): Promise<OutboundDoor> {
   const { onError } = options;
   const poster = createPoster(options);
   const settlements = createSettlements(ctx);
@@ -244,6 +245,7 @@ export function openOutbound(
     post: (request) => poster.post(request, abort.signal),
   };
 
+  await arrive(ctx);
   const shut = ctx.postbox.open(office);
   const beats: Loop = startLoop(async () => {
     await keepAlive(ctx);

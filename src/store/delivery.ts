@@ -79,15 +79,33 @@ export async function releaseDeliveries(
   now: number,
   ids?: readonly string[],
 ): Promise<void> {
-  const release = db
+  if (ids?.length === 0) return;
+  const release = released(db, now).where('node_id', '=', nodeId);
+  if (ids === undefined) await release.where('webhook_id', 'in', await everyWebhook(db)).execute();
+  else await release.where('id', 'in', among(db, ids)).execute();
+}
+
+/** Gives back what is claimed by nodes that nobody knows of. */
+export async function releaseOrphans(db: Db, now: number): Promise<void> {
+  await released(db, now)
+    .where('webhook_id', 'in', await everyWebhook(db))
+    .where('node_id', 'not in', db.selectFrom('nodes').select('nodes.id'))
+    .execute();
+}
+
+const released = (db: Db, now: number) =>
+  db
     .updateTable('deliveries')
     .set({ status: 'pending', node_id: null, next_at: now })
-    .where('status', '=', 'sending')
-    .where('node_id', '=', nodeId);
-  // By webhook, since that is how the index of what is unfinished begins.
-  if (ids === undefined)
-    await release.where('webhook_id', 'in', db.selectFrom('webhooks').select('webhooks.id')).execute();
-  else if (ids.length > 0) await release.where('id', 'in', among(db, ids)).execute();
+    .where('status', '=', 'sending');
+
+/** The index of what is unfinished begins with the webhook: naming all of them makes it of use. */
+async function everyWebhook(db: Db) {
+  const rows = await db.selectFrom('webhooks').select('id').execute();
+  return among(
+    db,
+    rows.map((row) => row.id),
+  );
 }
 
 /** What a node has claimed and not settled. */
@@ -95,7 +113,7 @@ export async function listClaimed(db: Db, nodeId: string): Promise<string[]> {
   const rows = await db
     .selectFrom('deliveries')
     .select('deliveries.id')
-    .where('webhook_id', 'in', db.selectFrom('webhooks').select('webhooks.id'))
+    .where('webhook_id', 'in', await everyWebhook(db))
     .where('status', '=', 'sending')
     .where('node_id', '=', nodeId)
     .execute();
