@@ -22,7 +22,7 @@ import type { Context } from './context.ts';
 import type { Origin } from './event.ts';
 import { Fault } from './fault.ts';
 import { newId } from './id.ts';
-import { cursorOf, idSchema, instant, pageSchema, parseInput } from './input.ts';
+import { flagSchema, idSchema, instant, parseInput, timedPageSchema } from './input.ts';
 
 type AlarmDevice = { id: number; name: string; type: string | null; group_id: number | null };
 
@@ -141,15 +141,9 @@ function viewAlarm(row: Row<'alarms'>) {
   };
 }
 
-const flag = z
-  .enum(['true', 'false'])
-  .transform((text) => text === 'true')
-  .or(z.boolean())
-  .optional();
-const filterSchema = pageSchema.extend({
-  cursor: cursorOf(/^[0-9a-f-]{36}$/),
-  active: flag,
-  noted: flag,
+const filterSchema = timedPageSchema.extend({
+  active: flagSchema.optional(),
+  noted: flagSchema.optional(),
   level: z.enum(alarmLevels).optional(),
   rule_id: z.string().optional(),
   device_id: idSchema.optional(),

@@ -24,7 +24,7 @@ import type { Context } from './context.ts';
 import { eventOf, payloadOf, type StoredEvent, wholeBodyOf } from './event.ts';
 import { Fault } from './fault.ts';
 import { firstIdAt, newId } from './id.ts';
-import { cursorOf, instant, instantSchema, pageSchema, parseInput } from './input.ts';
+import { instant, instantSchema, parseInput, timedPageSchema } from './input.ts';
 import { requireWebhook } from './webhook.ts';
 import { type ReadyWebhook, readyWebhook } from './webhook-ready.ts';
 
@@ -34,9 +34,7 @@ const eventsPerStep = 200;
 /** What one replay of a range puts out again; the answer says where to go on. */
 const replayedMax = 10_000;
 
-const cursor = cursorOf(/^[0-9a-f-]{36}$/);
-const filterSchema = pageSchema.extend({
-  cursor,
+const filterSchema = timedPageSchema.extend({
   status: z.enum(statuses).optional(),
   event_id: z.string().max(36).optional(),
 });
@@ -96,7 +94,7 @@ export async function getDelivery(ctx: Context, caller: Caller, id: string) {
   return { ...viewDelivery(row), log: logs.map(viewLog) };
 }
 
-const logFilterSchema = pageSchema.extend({ cursor, level: z.enum(logLevels).optional() });
+const logFilterSchema = timedPageSchema.extend({ level: z.enum(logLevels).optional() });
 
 /** What happened to a webhook, newest first; `level` and worse. */
 export async function listLogs(ctx: Context, caller: Caller, webhookId: string, input: unknown) {

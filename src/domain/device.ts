@@ -25,7 +25,15 @@ import type { Context } from './context.ts';
 import { requireTypeIds } from './device-type.ts';
 import { Fault } from './fault.ts';
 import { requireGroups } from './group.ts';
-import { idSchema, instant, metadataSchema, nameSchema, numberedPageSchema, parseInput } from './input.ts';
+import {
+  flagSchema,
+  idSchema,
+  instant,
+  metadataSchema,
+  nameSchema,
+  numberedPageSchema,
+  parseInput,
+} from './input.ts';
 import { stateOf } from './standing.ts';
 import { idsOnPath, tagSchema } from './target.ts';
 import { hashToken, makeToken } from './token.ts';
@@ -63,11 +71,7 @@ const filterSchema = numberedPageSchema.extend({
   type: z.string().optional(),
   tag: z.string().optional(),
   q: z.string().optional(),
-  online: z
-    .enum(['true', 'false'])
-    .transform((text) => text === 'true')
-    .or(z.boolean())
-    .optional(),
+  online: flagSchema.optional(),
 });
 
 type NewDevice = z.output<typeof deviceSchema>;

@@ -13,7 +13,7 @@ import type { Context } from './context.ts';
 import { parseJsonExactly } from './exact-json.ts';
 import { Fault } from './fault.ts';
 import { firstIdAt } from './id.ts';
-import { cursorOf, idSchema, instant, instantSchema, pageSchema, parseInput } from './input.ts';
+import { flagSchema, idSchema, instant, instantSchema, parseInput, timedPageSchema } from './input.ts';
 
 export const eventKinds = ['event', 'message', 'bulk', 'alarm', 'system', 'command'] as const;
 export type EventKind = (typeof eventKinds)[number];
@@ -122,17 +122,12 @@ function viewDevice(device: Origin['device']) {
   return { id, name, type, group_id, group_path, tags, address: ip };
 }
 
-const filterSchema = pageSchema.extend({
-  cursor: cursorOf(/^[0-9a-f-]{36}$/),
+const filterSchema = timedPageSchema.extend({
   kind: z.enum(eventKinds).optional(),
   type: z.string().optional(),
   label: z.string().optional(),
   device_id: idSchema.optional(),
-  refused: z
-    .enum(['true', 'false'])
-    .transform((text) => text === 'true')
-    .or(z.boolean())
-    .optional(),
+  refused: flagSchema.optional(),
   from: instantSchema.optional(),
   to: instantSchema.optional(),
 });

@@ -51,6 +51,12 @@ export const metadataSchema = z
 /** An RFC 3339 instant, as milliseconds. */
 export const instantSchema = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));
 
+/** A yes or no that may come as text from a query. */
+export const flagSchema = z
+  .enum(['true', 'false'])
+  .transform((text) => text === 'true')
+  .or(z.boolean());
+
 /** Numbers that may come as text from a query. */
 export const idSchema = z.coerce.number().pipe(z.int().positive());
 
@@ -68,6 +74,8 @@ export const pageSchema = z.object({
   limit: z.coerce.number().pipe(z.int().min(1)).optional(),
   cursor: cursorOf(/^[\x20-\x7e]{1,100}$/),
 });
+/** For lists of what has ids of time, newest first. */
+export const timedPageSchema = pageSchema.extend({ cursor: cursorOf(/^[0-9a-f-]{36}$/) });
 /** For lists in the order of numbers. */
 export const numberedPageSchema = pageSchema.extend({ cursor: cursorOf(/^\d{1,15}$/) });
 

@@ -20,7 +20,7 @@ import type { Caller } from './caller.ts';
 import type { Context } from './context.ts';
 import { Fault } from './fault.ts';
 import { newId } from './id.ts';
-import { instant, pageSchema, parseInput } from './input.ts';
+import { flagSchema, instant, pageSchema, parseInput } from './input.ts';
 import { makeWebhookSecret, type SignatureScheme, secretProblem } from './signature.ts';
 import type { WebhookFilter } from './webhook-filter.ts';
 import {
@@ -134,11 +134,7 @@ function newRow(
 
 const listSchema = pageSchema.extend({
   q: z.string().optional(),
-  enabled: z
-    .enum(['true', 'false'])
-    .transform((text) => text === 'true')
-    .or(z.boolean())
-    .optional(),
+  enabled: flagSchema.optional(),
 });
 
 export async function listWebhooks(ctx: Context, caller: Caller, input: unknown) {
