@@ -6,6 +6,8 @@ export type Cache = {
   /** The remembered value, or what `load` brings. Loads of the same name that overlap are one. */
   get<T>(name: string, load: () => Promise<T>): T | Promise<T>;
   clear(): void;
+  /** Forgets one name: what was written in the background has changed that alone. */
+  forget(name: string): void;
   /** Grows with every `clear`: whoever has read before and asks after knows whether anything has changed since. */
   generation(): number;
 };
@@ -38,6 +40,8 @@ export function createCache(now: () => number): Cache {
       entries = new Map();
       generation += 1;
     },
+    // A load under way is not remembered either: its entry is no longer there.
+    forget: (name) => void entries.delete(name),
     generation: () => generation,
   };
 }

@@ -25,6 +25,7 @@ import { eventOf, payloadOf, type StoredEvent, wholeBodyOf } from './event.ts';
 import { Fault } from './fault.ts';
 import { firstIdAt, newId } from './id.ts';
 import { instant, instantSchema, parseInput, timedPageSchema } from './input.ts';
+import { newDelivery, orderKeyOf } from './outbox.ts';
 import { requireWebhook } from './webhook.ts';
 import { type ReadyWebhook, readyWebhook } from './webhook-ready.ts';
 
@@ -127,14 +128,14 @@ async function restart(
   if (row.status === 'sending' || row.status === 'waiting') return;
   const now = ctx.now();
   const fresh = { attempts: 0, next_at: now, finished_at: null, last_error: null, last_status: null };
-  if (!webhook.ordered || row.finished_at === null) {
-    await updateDelivery(tx, row.id, { ...fresh, status: 'pending' });
-    return;
-  }
-  await holdWebhook(tx, webhook.id);
-  const orderKey = `${webhook.id} ${row.event_device_id ?? 0}`;
-  const status = (await hasUnfinished(tx, orderKey)) ? 'waiting' : 'pending';
-  await updateDelivery(tx, row.id, { ...fresh, status, order_key: orderKey });
+  // One that is not finished has its turn already.
+  const orderKey = row.finished_at === null ? null : orderKeyOf(webhook, row.event_device_id ?? null);
+  const status = await statusInTurn(tx, webhook, orderKey);
+  await updateDelivery(tx, row.id, {
+    ...fresh,
+    status,
+    ...(orderKey === null ? {} : { order_key: orderKey }),
+  });
 }
 
 /** Gives a delivery up; one that has ended already stays as it is. */
@@ -232,27 +233,15 @@ async function replayEvents(
 }
 
 async function addDelivery(ctx: Context, tx: Db, webhook: ReadyWebhook, event: StoredEvent): Promise<void> {
-  const now = ctx.now();
-  const orderKey = webhook.ordered ? `${webhook.id} ${event.deviceId ?? 0}` : null;
-  if (orderKey !== null) await holdWebhook(tx, webhook.id);
-  const isTaken = orderKey !== null && (await hasUnfinished(tx, orderKey));
-  await insertDeliveries(tx, [
-    {
-      id: newId(now),
-      project_id: event.projectId,
-      webhook_id: webhook.id,
-      event_id: event.id,
-      status: isTaken ? 'waiting' : 'pending',
-      attempts: 0,
-      next_at: now,
-      node_id: null,
-      order_key: orderKey,
-      last_status: null,
-      last_error: null,
-      created_at: now,
-      finished_at: null,
-    },
-  ]);
+  const row = newDelivery(webhook, event, ctx.now());
+  await insertDeliveries(tx, [{ ...row, status: await statusInTurn(tx, webhook, row.order_key) }]);
+}
+
+/** Whether it is the delivery's turn; the webhook is held from here on where there are turns. */
+async function statusInTurn(tx: Db, webhook: ReadyWebhook, orderKey: string | null) {
+  if (orderKey === null) return 'pending';
+  await holdWebhook(tx, webhook.id);
+  return (await hasUnfinished(tx, orderKey)) ? 'waiting' : 'pending';
 }
 
 async function requireDelivery(db: Db, caller: Caller, id: string): Promise<DeliveryRow> {

@@ -28,7 +28,7 @@ import { newId } from './id.ts';
 import { isDelivered, type Outcome, type OutgoingRequest } from './outgoing.ts';
 import type { ClaimedDelivery } from './postbox.ts';
 import { retryDelayMs } from './retry.ts';
-import { readyWebhooks } from './webhook-ready.ts';
+import { forgetWebhooks, readyWebhooks } from './webhook-ready.ts';
 
 const settlementsPerCommit = 500;
 /** Nobody waits for what is written here, and a commit of a hundred costs little more than one of ten. */
@@ -157,7 +157,7 @@ export function createSettlements(ctx: Context): Settlements {
       const change = changes.get(delivery.webhookId) ?? {};
       if (settlement.status === 'delivered') {
         const last = successes.get(delivery.webhookId) ?? 0;
-        if (known?.failingSince != null || now - last >= successEveryMs) {
+        if (known?.failingSince != null || change.failing_since != null || now - last >= successEveryMs) {
           change.failing_since = null;
           change.last_success_at = now;
         }
@@ -193,9 +193,9 @@ export function createSettlements(ctx: Context): Settlements {
         if (Object.keys(change).length > 0) await updateWebhook(tx, id, change);
     });
     for (const [id, { last_success_at: at }] of health) if (at !== undefined) successes.set(id, at);
-    // What is remembered of the webhooks is known to be old for these alone, and all of it is cheap to read again.
-    if ([...health.values()].some((change) => 'failing_since' in change || 'enabled' in change))
-      ctx.cache.clear();
+    for (const { delivery } of settled)
+      if (Object.keys(health.get(delivery.webhookId) ?? {}).length > 0)
+        forgetWebhooks(ctx, delivery.projectId);
     for (const each of settled) tell(ctx, each);
     ctx.postbox.wake(new Set(turns.map(({ delivery }) => delivery.webhookId)));
     return attempts.map(() => true);

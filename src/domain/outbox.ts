@@ -5,7 +5,7 @@
 import { hasUnfinished, insertDeliveries } from '../store/delivery.ts';
 import { inlineBytesMax, insertEvents, type NewEvent } from '../store/event.ts';
 import { insertFirings } from '../store/firing.ts';
-import type { Db, NewRow } from '../store/schema.ts';
+import type { Db, NewRow, Row } from '../store/schema.ts';
 import { holdWebhook } from '../store/webhook.ts';
 import type { BaseContext } from './context.ts';
 import type { StoredEvent } from './event.ts';
@@ -48,26 +48,11 @@ export function createOutbox(ctx: BaseContext): Outbox {
     let count = 0;
     for (const webhook of webhooks) {
       count += 1;
-      const id = newId(now);
-      const orderKey = webhook.ordered ? `${webhook.id} ${event.deviceId ?? 0}` : null;
-      const isOurs = orderKey === null && takeRoom(webhook.id);
-      const row: NewRow<'deliveries'> = {
-        id,
-        project_id: event.projectId,
-        webhook_id: webhook.id,
-        event_id: event.id,
-        status: isOurs ? 'sending' : 'pending',
-        attempts: 0,
-        next_at: now,
-        node_id: isOurs ? ctx.nodeId : null,
-        order_key: orderKey,
-        last_status: null,
-        last_error: null,
-        created_at: now,
-        finished_at: null,
-      };
+      const row = newDelivery(webhook, event, now);
+      const isOurs = !webhook.ordered && takeRoom(webhook.id);
+      if (isOurs) Object.assign(row, { status: 'sending', node_id: ctx.nodeId });
       deliveries.push(row);
-      if (orderKey !== null) ordered.push(row);
+      if (webhook.ordered) ordered.push(row);
       if (isOurs) claimed.push(claimedDelivery(row, event));
       else waking.add(webhook.id);
     }
@@ -108,6 +93,30 @@ export function createOutbox(ctx: BaseContext): Outbox {
       return firings.length;
     },
     events,
+  };
+}
+
+/** Under what an unfinished delivery of an ordered webhook keeps its turn; null where there are no turns. */
+export function orderKeyOf(webhook: ReadyWebhook, deviceId: number | null): string | null {
+  return webhook.ordered ? `${webhook.id} ${deviceId ?? 0}` : null;
+}
+
+/** A delivery that is due at once. */
+export function newDelivery(webhook: ReadyWebhook, event: StoredEvent, now: number): Row<'deliveries'> {
+  return {
+    id: newId(now),
+    project_id: event.projectId,
+    webhook_id: webhook.id,
+    event_id: event.id,
+    status: 'pending',
+    attempts: 0,
+    next_at: now,
+    node_id: null,
+    order_key: orderKeyOf(webhook, event.deviceId),
+    last_status: null,
+    last_error: null,
+    created_at: now,
+    finished_at: null,
   };
 }
 

@@ -36,11 +36,18 @@ export async function readyWebhooks(
   ctx: BaseContext,
   projectId: number,
 ): Promise<ReadonlyMap<string, ReadyWebhook>> {
-  return ctx.cache.get(`webhooks ${projectId}`, async () => {
+  return ctx.cache.get(cacheName(projectId), async () => {
     const rows = await listWebhooksOf(ctx.db, projectId);
     return new Map(rows.map((row) => [row.id, readyWebhook(ctx, row)]));
   });
 }
+
+/** After what was written outside of a change to the set-up: health, and what follows from it. */
+export function forgetWebhooks(ctx: BaseContext, projectId: number): void {
+  ctx.cache.forget(cacheName(projectId));
+}
+
+const cacheName = (projectId: number) => `webhooks ${projectId}`;
 
 export function readyWebhook(ctx: BaseContext, row: Row<'webhooks'>): ReadyWebhook {
   const { seal } = ctx;

@@ -13,11 +13,10 @@ import { requireScope } from '../domain/caller.ts';
 import type { Context } from '../domain/context.ts';
 import { requireShallow } from '../domain/depth.ts';
 import { Fault } from '../domain/fault.ts';
-import { type AddressOf, callerOf } from './auth.ts';
+import type { Gate } from './auth.ts';
 import { mediaTypeOf } from './body.ts';
 import { createContract } from './contract.ts';
 import { sendProblem } from './fault.ts';
-import type { Limit } from './limit.ts';
 import type { Route } from './route.ts';
 import { numberOf, routes } from './routes.ts';
 
@@ -25,11 +24,7 @@ const bodyBytesMax = 8 * 1_024 * 1_024;
 
 type Options = {
   ctx: Context;
-  addressOf: AddressOf;
-  /** By key or user. */
-  apiLimit: Limit;
-  /** By address, for keys and sessions that are not good. */
-  failedLimit: Limit;
+  gate: Gate;
   openApiPath: string;
   /** Answers are checked as well: for tests, since it costs as much as the request. */
   checkAnswers: boolean;
@@ -46,17 +41,7 @@ export function useApi(app: Express, options: Options): void {
   const authorize =
     (route: Route): RequestHandler =>
     async (request, response, next) => {
-      const { ctx, addressOf, apiLimit, failedLimit } = options;
-      let caller: Caller;
-      try {
-        caller = await callerOf(ctx, request, addressOf);
-      } catch (error) {
-        if (error instanceof Fault && (error.code === 'bad_key' || error.code === 'bad_session')) {
-          await failedLimit(addressOf(request) ?? '', request, response);
-        }
-        throw error;
-      }
-      await apiLimit(`${caller.kind} ${caller.id}`, request, response);
+      const caller = await options.gate(request, response);
       if (route.scopes.length > 0) requireScope(caller, ...route.scopes);
       callers.set(request, caller);
       next();

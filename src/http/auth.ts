@@ -1,13 +1,14 @@
 /** Who calls: reads the key or session out of a request; the rooms decide what it is worth. */
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
-import type { Request } from 'express';
+import type { Request, Response } from 'express';
 import proxyAddr from 'proxy-addr';
 import type { Caller } from '../domain/caller.ts';
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
 import { authenticateKey, callerOfKey } from '../domain/key.ts';
 import { authenticateSession } from '../domain/user.ts';
+import type { Guarded, Limit } from './limit.ts';
 
 export const sessionCookie = 'fleethook_session';
 
@@ -73,4 +74,21 @@ function requireSameOrigin(request: Request): void {
   const site = request.get('sec-fetch-site');
   if (site === undefined || site === 'same-origin' || site === 'none') return;
   throw new Fault('not_allowed', 'a session is good for requests of our own pages alone');
+}
+
+/** Lets a caller of `/api/v1` and its like in, within its share of calls. `secret` as in `callerOf`. */
+export type Gate = (request: Request, response: Response, secret?: string | null) => Promise<Caller>;
+
+export function createGate(of: {
+  ctx: Context;
+  addressOf: AddressOf;
+  /** By key or user. */
+  apiLimit: Limit;
+  guarded: Guarded;
+}): Gate {
+  return async (request, response, secret) => {
+    const caller = await of.guarded(request, response, () => callerOf(of.ctx, request, of.addressOf, secret));
+    await of.apiLimit(`${caller.kind} ${caller.id}`, request, response);
+    return caller;
+  };
 }

@@ -22,19 +22,16 @@ import {
   listThingWebhooks,
   replaceThingWebhook,
 } from '../domain/thing-webhook.ts';
-import { type AddressOf, bearerOf, callerOf } from './auth.ts';
+import type { Gate } from './auth.ts';
 import { mediaTypeOf } from './body.ts';
 import { faultOf, logFault, setRetryAfter, statusOf } from './fault.ts';
-import type { Limit } from './limit.ts';
 
 const prefixes = ['/svcwebhooks', ''];
 const bodyBytesMax = 1_024 * 1_024;
 
-type Options = { ctx: Context; addressOf: AddressOf; apiLimit: Limit; failedLimit: Limit };
 type Room = (caller: Caller, request: Request, response: Response) => Promise<void>;
 
-export function useMainfluxWebhooks(app: Express, options: Options): void {
-  const { ctx } = options;
+export function useMainfluxWebhooks(app: Express, { ctx, gate }: { ctx: Context; gate: Gate }): void {
   const readJson: RequestHandler[] = [
     (request, _response, next) => {
       if (mediaTypeOf(request.get('content-type')) !== 'application/json')
@@ -47,7 +44,8 @@ export function useMainfluxWebhooks(app: Express, options: Options): void {
   const as =
     (scope: Scope, room: Room): RequestHandler =>
     async (request, response) => {
-      const caller = await authorize(options, request, response, scope);
+      const caller = await gate(request, response);
+      requireScope(caller, scope);
       // Headers of webhooks are other people's credentials.
       response.set('cache-control', 'no-store');
       await room(caller, request, response);
@@ -94,25 +92,6 @@ export function useMainfluxWebhooks(app: Express, options: Options): void {
     });
     app.delete(`${prefix}/webhooks`, remove);
     app.patch(`${prefix}/webhooks`, remove);
-  }
-}
-
-async function authorize(
-  options: Options,
-  request: Request,
-  response: Response,
-  scope: Scope,
-): Promise<Caller> {
-  const { ctx, addressOf, apiLimit, failedLimit } = options;
-  try {
-    const caller = await callerOf(ctx, request, addressOf, bearerOf(request));
-    await apiLimit(`${caller.kind} ${caller.id}`, request, response);
-    requireScope(caller, scope);
-    return caller;
-  } catch (error) {
-    if (error instanceof Fault && (error.code === 'bad_key' || error.code === 'bad_session'))
-      await failedLimit(addressOf(request) ?? '', request, response);
-    throw error;
   }
 }
 

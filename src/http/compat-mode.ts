@@ -3,27 +3,19 @@ import express, { type ErrorRequestHandler, type Express } from 'express';
 import { sendCommand } from '../domain/command-webhook.ts';
 import type { Context } from '../domain/context.ts';
 import { requireShallow } from '../domain/depth.ts';
-import { describeFault, Fault } from '../domain/fault.ts';
-import { type AddressOf, callerOf } from './auth.ts';
+import { describeFault } from '../domain/fault.ts';
+import type { Gate } from './auth.ts';
 import { faultOf, logFault, setRetryAfter, statusOf } from './fault.ts';
-import type { Limit } from './limit.ts';
 import { numberOf } from './routes.ts';
 
 const path = '/homes/:homeId/smartModules/:moduleId/command';
 const bodyBytesMax = 256 * 1_024;
 
-type Options = { ctx: Context; addressOf: AddressOf; apiLimit: Limit; failedLimit: Limit };
-
-export function useModeModules(app: Express, { ctx, addressOf, apiLimit, failedLimit }: Options): void {
+export function useModeModules(app: Express, { ctx, gate }: { ctx: Context; gate: Gate }): void {
   const readBody = express.raw({ type: () => true, limit: bodyBytesMax });
   app.put(path, readBody, async (request, response) => {
     const token = /^(?:ModeCloud|Bearer) +(\S+)\s*$/i.exec(request.get('authorization') ?? '')?.[1] ?? null;
-    const caller = await callerOf(ctx, request, addressOf, token).catch(async (error: unknown) => {
-      if (error instanceof Fault && (error.code === 'bad_key' || error.code === 'bad_session'))
-        await failedLimit(addressOf(request) ?? '', request, response);
-      throw error;
-    });
-    await apiLimit(`${caller.kind} ${caller.id}`, request, response);
+    const caller = await gate(request, response, token);
     const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
     requireShallow(body);
     const homeId = numberOf(String(request.params.homeId));

@@ -20,14 +20,13 @@ import {
 } from '../domain/publish.ts';
 import { type AddressOf, callerOf } from './auth.ts';
 import { mediaTypeOf } from './body.ts';
-import type { Limit } from './limit.ts';
+import type { Guarded } from './limit.ts';
 import { numberOf } from './routes.ts';
 
 type Options = {
   ctx: Context;
   addressOf: AddressOf;
-  /** By address, for tokens and keys that are not good. */
-  failedLimit: Limit;
+  guarded: Guarded;
 };
 
 const messageTypes = 'send application/json, application/senml+json or application/senml+cbor';
@@ -41,7 +40,10 @@ export function useDeviceDoor(app: Express, options: Options): void {
   /** Who speaks is settled before the body is read. */
   const identify = async (request: Request, response: Response, next: () => void) => {
     const id = request.params.id === undefined ? null : numberOf(String(request.params.id));
-    senders.set(request, await senderOfRequest(options, request, response, id));
+    senders.set(
+      request,
+      await options.guarded(request, response, () => senderOfRequest(options, request, id)),
+    );
     next();
   };
   const said = (request: Request): { sender: Sender; body: Uint8Array } => {
@@ -83,27 +85,19 @@ function subtopicOf(request: Request): string | null {
 }
 
 async function senderOfRequest(
-  { ctx, addressOf, failedLimit }: Options,
+  { ctx, addressOf }: Options,
   request: Request,
-  response: Response,
   deviceId: number | null,
 ): Promise<Sender> {
-  const address = addressOf(request);
   const given = /^(Thing|ModeCloud|Bearer) +(\S+)\s*$/i.exec(request.get('authorization') ?? '');
   const token = given?.[2] ?? null;
-  try {
-    if (token?.startsWith('fhd_') || deviceId === null || given?.[1]?.toLowerCase() === 'thing') {
-      const device = await authenticateDevice(ctx, token);
-      if (deviceId !== null && device.id !== deviceId)
-        throw new Fault('not_allowed', 'a device speaks for itself alone');
-      return { device, address };
-    }
-    const caller = await callerOf(ctx, request, addressOf, token);
-    requireScope(caller, 'publish');
-    return await senderOf(ctx, caller, deviceId);
-  } catch (error) {
-    if (error instanceof Fault && ['bad_token', 'bad_key', 'bad_session'].includes(error.code))
-      await failedLimit(address ?? '', request, response);
-    throw error;
+  if (token?.startsWith('fhd_') || deviceId === null || given?.[1]?.toLowerCase() === 'thing') {
+    const device = await authenticateDevice(ctx, token);
+    if (deviceId !== null && device.id !== deviceId)
+      throw new Fault('not_allowed', 'a device speaks for itself alone');
+    return { device, address: addressOf(request) };
   }
+  const caller = await callerOf(ctx, request, addressOf, token);
+  requireScope(caller, 'publish');
+  return senderOf(ctx, caller, deviceId);
 }

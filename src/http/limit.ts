@@ -1,7 +1,7 @@
 /** Rate limits per minute, by express-rate-limit. One node counts for itself. */
 import type { Request, RequestHandler, Response } from 'express';
 import { type RateLimitRequestHandler, rateLimit } from 'express-rate-limit';
-import { Fault } from '../domain/fault.ts';
+import { Fault, type FaultCode } from '../domain/fault.ts';
 
 const windowMs = 60_000;
 
@@ -39,4 +39,23 @@ function run(handler: RequestHandler, request: Request, response: Response): Pro
     const next = (error?: unknown) => (error ? reject(error) : resolve());
     void Promise.resolve(handler(request, response, next)).catch(reject);
   });
+}
+
+/** What somebody hears who tries keys, tokens or links. */
+const failures: ReadonlySet<FaultCode> = new Set(['bad_key', 'bad_session', 'bad_token', 'unknown_link']);
+
+/** Does the work of letting a request in; what it brought that is not good is counted by address. */
+export type Guarded = <T>(request: Request, response: Response, work: () => Promise<T>) => Promise<T>;
+
+/** An address that keeps trying is slowed down; one that brings what is good is never held up by that. */
+export function createGuarded(limit: Limit, addressOf: (request: Request) => string | null): Guarded {
+  return async (request, response, work) => {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof Fault && failures.has(error.code))
+        await limit(addressOf(request) ?? '', request, response);
+      throw error;
+    }
+  };
 }

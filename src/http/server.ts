@@ -7,14 +7,14 @@ import type { Config } from '../config.ts';
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
 import { useApi } from './api.ts';
-import { type AddressOf, createAddressOf } from './auth.ts';
+import { type AddressOf, createAddressOf, createGate } from './auth.ts';
 import { useMainfluxWebhooks } from './compat-mainflux.ts';
 import { useModeModules } from './compat-mode.ts';
 import { useDeviceDoor } from './device.ts';
 import { useDocs } from './docs.ts';
 import { problemHandler } from './fault.ts';
 import { useHealth } from './health.ts';
-import { createLimit } from './limit.ts';
+import { createGuarded, createLimit } from './limit.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { useSession } from './session.ts';
 import { useTriggers } from './trigger.ts';
@@ -35,27 +35,20 @@ export function openHttp(options: { ctx: Context; config: Config; checkAnswers: 
     .set('trust proxy', config.trustProxy);
   const addressOf = createAddressOf(app.get('trust proxy fn'));
   const metrics = createMetrics(ctx);
-  const failedLimit = createLimit(config.limits.failedKeys);
+  const guarded = createGuarded(createLimit(config.limits.failedKeys), addressOf);
+  const gate = createGate({ ctx, addressOf, apiLimit: createLimit(config.limits.api), guarded });
 
   observe(app, metrics, ctx);
   app.use(protect(config));
-  useTriggers(app, { ctx, addressOf, triggerLimit: createLimit(config.limits.triggers), failedLimit });
+  useTriggers(app, { ctx, addressOf, triggerLimit: createLimit(config.limits.triggers), guarded });
   useHealth(app, { ctx, metrics });
   useDocs(app, openApiPath);
   app.get('/', (_request, response) => response.redirect('/docs'));
   useSession(app, { ctx, addressOf, signInLimit: createLimit(config.limits.failedKeys) });
-  useDeviceDoor(app, { ctx, addressOf, failedLimit });
-  const apiLimit = createLimit(config.limits.api);
-  useModeModules(app, { ctx, addressOf, apiLimit, failedLimit });
-  useMainfluxWebhooks(app, { ctx, addressOf, apiLimit, failedLimit });
-  useApi(app, {
-    ctx,
-    addressOf,
-    apiLimit,
-    failedLimit,
-    openApiPath,
-    checkAnswers,
-  });
+  useDeviceDoor(app, { ctx, addressOf, guarded });
+  useModeModules(app, { ctx, gate });
+  useMainfluxWebhooks(app, { ctx, gate });
+  useApi(app, { ctx, gate, openApiPath, checkAnswers });
   app.use(() => {
     throw new Fault('not_found', 'there is no such route');
   });

@@ -22,7 +22,7 @@ import type { Log } from '../log.ts';
 import { type AddressOf, bearerOf } from './auth.ts';
 import { queryOf, readBase64Payload, readMembers, readPayload, triggerBodyBytesMax } from './body.ts';
 import { faultOf, logFault, setRetryAfter, statusOf } from './fault.ts';
-import type { Limit } from './limit.ts';
+import type { Guarded, Limit } from './limit.ts';
 import { confirmPage, donePage, faultPage } from './page.ts';
 import { reasonNotToFire } from './preview.ts';
 import { signalOf } from './signal.ts';
@@ -35,8 +35,7 @@ type Options = {
   addressOf: AddressOf;
   /** By key or link. */
   triggerLimit: Limit;
-  /** By address, for keys and links that are not good. */
-  failedLimit: Limit;
+  guarded: Guarded;
 };
 
 export function useTriggers(app: Express, options: Options): void {
@@ -108,44 +107,33 @@ export function useTriggers(app: Express, options: Options): void {
   app.use(['/public-api', '/l'], triggerFaultHandler(ctx.log));
 }
 
-/** The key's caller. An address that keeps trying bad keys is slowed down; a good key is never held up by that. */
+/** The key's caller. */
 async function authenticate(
-  { ctx, addressOf, triggerLimit, failedLimit }: Options,
+  { ctx, addressOf, triggerLimit, guarded }: Options,
   request: Request,
   response: Response,
   query: Readonly<Record<string, string>>,
 ): Promise<TriggerCaller> {
   const address = addressOf(request);
   const secret = request.get('x-webhook-apikey') ?? bearerOf(request) ?? query.api_key ?? query.apiKey;
-  try {
+  const key = await guarded(request, response, async () => {
     if (!secret) throw new Fault('bad_key', 'no key was given: send it as the header x-webhook-apikey');
-    const key = await authenticateKey(ctx, secret, address);
-    await triggerLimit(`key ${key.id}`, request, response);
-    if (!key.scopes.has('trigger')) throw new Fault('not_allowed', 'this key may not fire triggers');
-    return {
-      projectId: key.projectId,
-      keyId: key.id,
-      linkId: null,
-      eventIds: key.eventIds,
-      address,
-      userAgent: request.get('user-agent') ?? null,
-    };
-  } catch (error) {
-    if (error instanceof Fault && error.code === 'bad_key')
-      await failedLimit(address ?? '', request, response);
-    throw error;
-  }
+    return authenticateKey(ctx, secret, address);
+  });
+  await triggerLimit(`key ${key.id}`, request, response);
+  if (!key.scopes.has('trigger')) throw new Fault('not_allowed', 'this key may not fire triggers');
+  return {
+    projectId: key.projectId,
+    keyId: key.id,
+    linkId: null,
+    eventIds: key.eventIds,
+    address,
+    userAgent: request.get('user-agent') ?? null,
+  };
 }
 
-async function requireLink({ ctx, addressOf, failedLimit }: Options, request: Request, response: Response) {
-  try {
-    return await openLink(ctx, String(request.params.token));
-  } catch (error) {
-    if (error instanceof Fault && error.code === 'unknown_link') {
-      await failedLimit(addressOf(request) ?? '', request, response);
-    }
-    throw error;
-  }
+function requireLink({ ctx, guarded }: Options, request: Request, response: Response) {
+  return guarded(request, response, () => openLink(ctx, String(request.params.token)));
 }
 
 /** The body as bytes; a request without one has none. */

@@ -148,15 +148,14 @@ export async function openOutbound(
 
   async function claim(lane: Lane): Promise<void> {
     lane.claiming = true;
+    // Whoever wakes the lane from now on may mean what this claim does not see.
+    lane.hasMore = false;
     try {
       const isNarrow = lane.breaker.limit(ctx.now()) < inFlightMax || queuedBytes > queuedBytesMax;
       const limit = isNarrow ? 1 : claimedAtOnce;
       const claimed = await claimDue(ctx, lane.webhookId, limit);
-      lane.hasMore = claimed.length === limit;
+      if (claimed.length === limit) lane.hasMore = true;
       enqueue(lane, claimed);
-    } catch (error) {
-      lane.hasMore = false;
-      throw error;
     } finally {
       lane.claiming = false;
       pump(lane);
