@@ -1,39 +1,38 @@
 /** The wiring, read from top to bottom: what is made, in which order, and how it is taken down again. */
+
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
 import type { Config } from './config.ts';
-import { createArrivals } from './domain/arrival.ts';
-import { endStates, loadStanding } from './domain/broadcast.ts';
+import { systemCaller } from './domain/access/caller.ts';
+import { createFirstKey } from './domain/access/key.ts';
+import { createSeal, requireSameSecret } from './domain/access/seal.ts';
+import { hashToken } from './domain/access/token.ts';
+import { fireAlarms } from './domain/alarm/firing.ts';
 import { createCache } from './domain/cache.ts';
-import { systemCaller } from './domain/caller.ts';
-import type { BaseContext, Context } from './domain/context.ts';
+import { createIssues } from './domain/command/issue.ts';
+import { createReceipts } from './domain/command/receipt.ts';
+import { endStates, loadInForce } from './domain/command/send.ts';
+import type { Context } from './domain/context.ts';
+import { createOutboundPort } from './domain/delivery/outbound.ts';
+import { createInForce } from './domain/device/in-force.ts';
+import { createPresence } from './domain/device/presence.ts';
+import { createSightings } from './domain/device/sighting.ts';
 import { createFeed } from './domain/feed.ts';
-import { fireAlarms } from './domain/firing.ts';
 import { newId } from './domain/id.ts';
-import { createIssues } from './domain/issue.ts';
-import { createFirstKey } from './domain/key.ts';
-import { createPostbox } from './domain/postbox.ts';
-import { createPresence } from './domain/presence.ts';
-import { requireSameSecret } from './domain/readiness.ts';
-import { createReceipts } from './domain/receipt.ts';
-import { createSchemas } from './domain/schemas.ts';
-import { createSeal } from './domain/seal.ts';
-import { createSightings } from './domain/sighting.ts';
-import { createStanding } from './domain/standing.ts';
+import { createIntake } from './domain/intake/intake.ts';
+import { createSystemEvents } from './domain/intake/system-event.ts';
 import { sweep } from './domain/sweep.ts';
-import { createSystemEvents } from './domain/system-event.ts';
-import { hashToken } from './domain/token.ts';
 import { openHttp } from './http/server.ts';
 import { createLog, type Log } from './log.ts';
 import { startLoop } from './loop.ts';
 import { openMqtt } from './mqtt/server.ts';
 import { openOutbound } from './outbound/worker.ts';
 import { openSockets } from './socket/server.ts';
-import { migrateDatabase, reachDatabase } from './store/migrate.ts';
-import { openDatabase } from './store/open.ts';
+import { migrateDatabase } from './store/migrate.ts';
+import { openDatabase, reachDatabase } from './store/open.ts';
 
 const { version } = packageJson;
 const sightingsEveryMs = 1_000;
@@ -78,30 +77,31 @@ export async function openContext(
   const seal = createSeal(config.secret ?? ownSecret(config.dataDir, log));
   await requireSameSecret(db, seal);
 
-  const base: BaseContext = {
+  const base: Omit<Context, 'queues'> = {
     db,
-    presence: createPresence(),
-    standing: createStanding(),
-    feed: createFeed((error) => log.error({ err: error }, 'a listener of the feed failed')),
-    cache: createCache(now),
-    sightings: createSightings(),
-    schemas: createSchemas(),
-    postbox: createPostbox(),
-    seal,
-    nodeId: newId(now()),
-    adminKeyHash: config.adminKey === null ? null : hashToken(config.adminKey),
     log,
-    publicUrl: () => config.publicUrl ?? `http://localhost:${config.port}`,
-    stopping,
     now,
+    cache: createCache(now),
+    feed: createFeed((error) => log.error({ err: error }, 'a listener of the feed failed')),
+    seal,
+    live: { presence: createPresence(), inForce: createInForce(), outbound: createOutboundPort() },
+    process: {
+      nodeId: newId(now()),
+      stopping,
+      publicUrl: () => config.publicUrl ?? `http://localhost:${config.port}`,
+      adminKeyHash: config.adminKey === null ? null : hashToken(config.adminKey),
+    },
   };
   const ctx: Context = {
     ...base,
-    issues: createIssues(base),
-    receipts: createReceipts(base),
-    arrivals: createArrivals(base),
+    queues: {
+      issues: createIssues(base),
+      receipts: createReceipts(base),
+      intake: createIntake(base),
+      sightings: createSightings(),
+    },
   };
-  await loadStanding(ctx);
+  await loadInForce(ctx);
   const parts = opened.move();
   return { ctx, [Symbol.asyncDispose]: () => parts.disposeAsync() };
 }
@@ -136,7 +136,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const ends = startLoop(() => endStates(ctx), onError);
   started.defer(() => ends.stop());
   started.defer(ctx.feed.subscribe((fact) => fact.kind === 'command' && fact.end !== null && ends.wake()));
-  const sightings = startLoop(() => ctx.sightings.flush(db).then(() => sightingsEveryMs), onError);
+  const sightings = startLoop(() => ctx.queues.sightings.flush(db).then(() => sightingsEveryMs), onError);
   started.defer(() => sightings.stop());
   if (config.retainDays > 0) {
     const sweeps = startLoop(() => sweep(ctx, config).then(() => sweepEveryMs), onError);
@@ -152,7 +152,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   });
   const { port } = server.address() as AddressInfo;
   const url = `http://localhost:${port}`;
-  if (config.publicUrl === null) ctx.publicUrl = () => url;
+  if (config.publicUrl === null) ctx.process.publicUrl = () => url;
   const mqttPort = mqtt.port === null ? {} : { mqttPort: mqtt.port };
   log.info(
     { url, ...mqttPort, database: config.databaseUrl.split(':', 1)[0], pid: process.pid },
@@ -169,11 +169,11 @@ export async function startApp(options: AppOptions): Promise<App> {
     await Promise.all([sockets.close(), mqtt.close()]);
     await closed;
     clearTimeout(giveUp);
-    await ctx.issues.drain();
-    await ctx.receipts.drain();
+    await ctx.queues.issues.drain();
+    await ctx.queues.receipts.drain();
     await system.drain();
-    await ctx.arrivals.drain();
-    await ctx.sightings.flush(db).catch(onError);
+    await ctx.queues.intake.drain();
+    await ctx.queues.sightings.flush(db).catch(onError);
     await parts.disposeAsync();
     log.info('Fleethook is down');
     log.flush();

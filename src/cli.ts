@@ -3,12 +3,12 @@ import { once } from 'node:events';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { openContext, startApp } from './app.ts';
 import { type Config, readConfig } from './config.ts';
-import { systemCaller } from './domain/caller.ts';
+import { systemCaller } from './domain/access/caller.ts';
+import { createKey } from './domain/access/key.ts';
+import { getProject } from './domain/access/project.ts';
 import { Fault } from './domain/fault.ts';
-import { createKey } from './domain/key.ts';
-import { getProject } from './domain/project.ts';
 import { runDemo } from './fleet/demo.ts';
-import { runSimulation } from './fleet/simulation.ts';
+import { runSimulation } from './fleet/simulate.ts';
 import { createLog } from './log.ts';
 
 export type Terminal = {

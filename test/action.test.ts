@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { functionCatalogue } from '../src/domain/function-catalogue.ts';
-import { bodyOf, codeOf, listAll, makeTenant, oneServer, type Tenant } from './management.ts';
-import { adminKey, type Call, onEveryDatabase, request, type TestDevice } from './server.ts';
-import { waitFor } from './wait.ts';
+import { functionCatalogue } from '../src/domain/command/function-catalogue.ts';
+import { bodyOf, codeOf, listAll, makeTenant, oneServer, type Tenant } from './support/management.ts';
+import { adminKey, type Call, onEveryDatabase, request, type TestDevice } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
 
 type Params = Record<string, unknown>;
 const url = 'https://example.com/page';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { makeDevice, makeStep } from './fleet.ts';
-import { bodyOf, codeOf, oneServer } from './management.ts';
-import { onEveryDatabase, type TestServer } from './server.ts';
-import { waitFor } from './wait.ts';
-import { reachReceivers, startReceiver } from './webhook-receiver.ts';
+import { makeDevice, makeStep } from './support/fleet.ts';
+import { bodyOf, codeOf, oneServer } from './support/management.ts';
+import { onEveryDatabase, type TestServer } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
+import { reachReceivers, startReceiver } from './support/webhook-receiver.ts';
 
 const hot = { path: 'temperature', op: '>', value: 30 };
 const cold = { path: 'temperature', op: '<', value: 20 };

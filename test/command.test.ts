@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { fire, makeAction, makeDevice, makeGroup, makeStep, traceOf } from './fleet.ts';
-import { onEveryDatabase, type TestServer } from './server.ts';
-import { waitFor } from './wait.ts';
+import { fire, makeAction, makeDevice, makeGroup, makeStep, traceOf } from './support/fleet.ts';
+import { onEveryDatabase, type TestServer } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
 
 onEveryDatabase('commands', (start) => {
   let server: TestServer;

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { systemCaller } from '../src/domain/caller.ts';
-import { listDeliveries } from '../src/domain/delivery.ts';
-import { createWebhook } from '../src/domain/webhook.ts';
+import { systemCaller } from '../src/domain/access/caller.ts';
+import { listDeliveries } from '../src/domain/delivery/delivery.ts';
+import { createWebhook } from '../src/domain/webhook/webhook.ts';
 import { listWebhooksOf } from '../src/store/webhook.ts';
-import { type MadeDevice, makeDevice, makeGroup } from './fleet.ts';
-import { bodyOf, makeKey, makeTenant, oneServer, type Tenant } from './management.ts';
-import { type Answer, adminKey, type Call, onEveryDatabase, request } from './server.ts';
-import { reachReceivers, startReceiver } from './webhook-receiver.ts';
+import { type MadeDevice, makeDevice, makeGroup } from './support/fleet.ts';
+import { bodyOf, makeKey, makeTenant, oneServer, type Tenant } from './support/management.ts';
+import { type Answer, adminKey, type Call, onEveryDatabase, request } from './support/server.ts';
+import { reachReceivers, startReceiver } from './support/webhook-receiver.ts';
 
 const caller = systemCaller(1, 'test');
 const url = 'https://ingest.example.com/mainflux';

@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
-import { systemCaller } from '../src/domain/caller.ts';
-import { listDeliveries } from '../src/domain/delivery.ts';
-import { listEvents } from '../src/domain/event.ts';
-import { changeWebhook, createWebhook } from '../src/domain/webhook.ts';
-import { makeGroup } from './fleet.ts';
-import { makeKey, makeTenant, oneServer } from './management.ts';
-import { adminKey, type Call, onEveryDatabase, request, type TestServer } from './server.ts';
-import { waitFor } from './wait.ts';
-import { reachReceivers, startReceiver } from './webhook-receiver.ts';
+import { systemCaller } from '../src/domain/access/caller.ts';
+import { listDeliveries } from '../src/domain/delivery/delivery.ts';
+import { listEvents } from '../src/domain/event/history.ts';
+
+import { changeWebhook, createWebhook } from '../src/domain/webhook/webhook.ts';
+import { makeGroup } from './support/fleet.ts';
+import { makeKey, makeTenant, oneServer } from './support/management.ts';
+import { adminKey, type Call, onEveryDatabase, request, type TestServer } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
+import { reachReceivers, startReceiver } from './support/webhook-receiver.ts';
 
 const caller = systemCaller(1, 'test');
 const secret = '6idnnaidkdkdr5zq1838jGV';

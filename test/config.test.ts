@@ -7,13 +7,13 @@ import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { openContext } from '../src/app.ts';
 import { readConfig } from '../src/config.ts';
-import { systemCaller } from '../src/domain/caller.ts';
-import { createFirstKey } from '../src/domain/key.ts';
+import { systemCaller } from '../src/domain/access/caller.ts';
+import { createFirstKey } from '../src/domain/access/key.ts';
 import { createLog } from '../src/log.ts';
-import { createDatabase, startMariaDb } from './mariadb.ts';
-import { spawnFleethook, spawnServer } from './process.ts';
-import { connectTestDevice, request } from './server.ts';
-import { waitFor } from './wait.ts';
+import { createDatabase, startMariaDb } from './support/mariadb.ts';
+import { spawnFleethook, spawnServer } from './support/process.ts';
+import { connectTestDevice, request } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
 
 const mysqlUrl = process.env.FLEETHOOK_TEST_MYSQL_URL;
 

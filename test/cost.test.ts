@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { DatabaseSync, StatementSync } from 'node:sqlite';
 import { after, before, suite, test } from 'node:test';
-import { fire, makeDevice, makeStep } from './fleet.ts';
-import { startServer, type TestServer } from './server.ts';
-import { waitFor } from './wait.ts';
+import { fire, makeDevice, makeStep } from './support/fleet.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
 
 /**
  * What a trigger costs must not grow with the devices that are registered, nor catching up with history. Time is
@@ -69,7 +69,9 @@ suite('cost', () => {
       await device.receipt([]);
       await device.applyAll();
       device.disconnect();
-      await waitFor(async () => !server.ctx.presence.isOnline(id), { what: 'the end of the connection' });
+      await waitFor(async () => !server.ctx.live.presence.isOnline(id), {
+        what: 'the end of the connection',
+      });
     };
     await connect();
     const early = await measure(connect);

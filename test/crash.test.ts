@@ -6,11 +6,11 @@ import { DatabaseSync } from 'node:sqlite';
 import { suite, test } from 'node:test';
 import { cutConnection } from '../src/client/connection.ts';
 import { connectDevice, memoryStorage } from '../src/client/device.ts';
-import { simulateFleet } from '../src/fleet/simulate.ts';
-import { createDatabase, startMariaDb } from './mariadb.ts';
-import { type ServerProcess, spawnServer } from './process.ts';
-import { type Call, request } from './server.ts';
-import { waitFor } from './wait.ts';
+import { simulateFleet } from '../src/fleet/simulated-fleet.ts';
+import { createDatabase, startMariaDb } from './support/mariadb.ts';
+import { type ServerProcess, spawnServer } from './support/process.ts';
+import { type Call, request } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
 
 const mysqlUrl = process.env.FLEETHOOK_TEST_MYSQL_URL;
 const quick = { reconnectFirstMs: 20, reconnectMostMs: 100 };

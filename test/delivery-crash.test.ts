@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { io, type Socket } from 'socket.io-client';
-import { bodyOf } from './management.ts';
-import { createDatabase } from './mariadb.ts';
-import { type ServerProcess, spawnServer } from './process.ts';
-import { request } from './server.ts';
-import { waitFor } from './wait.ts';
-import { reachReceivers, startReceiver } from './webhook-receiver.ts';
+import { bodyOf } from './support/management.ts';
+import { createDatabase } from './support/mariadb.ts';
+import { type ServerProcess, spawnServer } from './support/process.ts';
+import { request } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
+import { reachReceivers, startReceiver } from './support/webhook-receiver.ts';
 
 const mysqlUrl = process.env.FLEETHOOK_TEST_MYSQL_URL;
 const eventsInAll = 20_000;

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { retryDelayMs } from '../src/domain/retry.ts';
+import { retryDelayMs } from '../src/domain/delivery/retry.ts';
 import { createBreaker } from '../src/outbound/breaker.ts';
-import { makeDevice } from './fleet.ts';
-import { bodyOf } from './management.ts';
-import { onEveryDatabase, type TestDevice, type TestServer } from './server.ts';
-import { waitFor } from './wait.ts';
-import { reachReceivers, startReceiver } from './webhook-receiver.ts';
+import { makeDevice } from './support/fleet.ts';
+import { bodyOf } from './support/management.ts';
+import { onEveryDatabase, type TestDevice, type TestServer } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
+import { reachReceivers, startReceiver } from './support/webhook-receiver.ts';
 
 const hourMs = 60 * 60 * 1_000;
 

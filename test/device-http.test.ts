@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { systemCaller } from '../src/domain/caller.ts';
-import { getEvent, getEventBody, listEvents } from '../src/domain/event.ts';
-import { createWebhook } from '../src/domain/webhook.ts';
-import { type MadeDevice, makeDevice, makeGroup } from './fleet.ts';
-import { bodyOf, codeOf, makeKey, makeTenant, oneServer } from './management.ts';
-import { type Call, onEveryDatabase, request, type TestServer } from './server.ts';
-import { reachReceivers, startReceiver } from './webhook-receiver.ts';
+import { systemCaller } from '../src/domain/access/caller.ts';
+import { getEvent, getEventBody, listEvents } from '../src/domain/event/history.ts';
+
+import { createWebhook } from '../src/domain/webhook/webhook.ts';
+import { type MadeDevice, makeDevice, makeGroup } from './support/fleet.ts';
+import { bodyOf, codeOf, makeKey, makeTenant, oneServer } from './support/management.ts';
+import { type Call, onEveryDatabase, request, type TestServer } from './support/server.ts';
+import { reachReceivers, startReceiver } from './support/webhook-receiver.ts';
 
 const caller = systemCaller(1, 'test');
 const bytesMax = 16 * 1_024 * 1_024;

@@ -21,7 +21,7 @@ import {
 } from '../src/client/device.ts';
 import { fileStorage } from '../src/client/file-storage.ts';
 import { enrollDevices } from '../src/fleet/enroll.ts';
-import { simulateFleet } from '../src/fleet/simulate.ts';
+import { simulateFleet } from '../src/fleet/simulated-fleet.ts';
 import {
   type CommandMessage,
   type DeviceToServer,
@@ -31,7 +31,7 @@ import {
   type ServerToDevice,
   type StoredAnswer,
 } from '../src/socket/protocol.ts';
-import { waitFor } from './wait.ts';
+import { waitFor } from './support/wait.ts';
 
 type PeerSocket = Socket<DeviceToServer, ServerToDevice>;
 

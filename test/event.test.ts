@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
-import { makeDevice, makeGroup } from './fleet.ts';
-import { bodyOf, codeOf, listAll, oneServer } from './management.ts';
-import { onEveryDatabase, request, type TestDevice, type TestServer } from './server.ts';
-import { waitFor } from './wait.ts';
-import { reachReceivers, startReceiver } from './webhook-receiver.ts';
+import { makeDevice, makeGroup } from './support/fleet.ts';
+import { bodyOf, codeOf, listAll, oneServer } from './support/management.ts';
+import { onEveryDatabase, request, type TestDevice, type TestServer } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
+import { reachReceivers, startReceiver } from './support/webhook-receiver.ts';
 
 const bulkBytesMax = 16 * 1_024 * 1_024;
 

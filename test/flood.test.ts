@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { createFlood, createFloods } from '../src/domain/flood.ts';
+import { createFlood, createFloods } from '../src/domain/device/flood.ts';
 
 const mebibyte = 1_024 * 1_024;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bodyOf, codeOf, listAll, makeTenant, oneServer, type Tenant } from './management.ts';
-import { type Answer, onEveryDatabase } from './server.ts';
+import { bodyOf, codeOf, listAll, makeTenant, oneServer, type Tenant } from './support/management.ts';
+import { type Answer, onEveryDatabase } from './support/server.ts';
 
 const emergency = (target: unknown) => ({ function: 'enable_emergency', params: {}, target });
 

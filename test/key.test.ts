@@ -2,9 +2,17 @@ import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import type { Route } from '../src/http/route.ts';
 import { routes } from '../src/http/routes.ts';
-import { bodyOf, codeOf, listAll, makeKey, makeTenant, oneServer, type Tenant } from './management.ts';
-import { type Answer, adminKey, onEveryDatabase, request, type TestServer } from './server.ts';
-import { waitFor } from './wait.ts';
+import {
+  bodyOf,
+  codeOf,
+  listAll,
+  makeKey,
+  makeTenant,
+  oneServer,
+  type Tenant,
+} from './support/management.ts';
+import { type Answer, adminKey, onEveryDatabase, request, type TestServer } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
 
 const refused = [401, 'bad_key'];
 const notAllowed = [403, 'not_allowed'];

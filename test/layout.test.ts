@@ -31,7 +31,7 @@ const importTable = `
 | domain    | store, log.ts (types), loop.ts, batch.ts |
 | store     | db, domain (pure types) |
 | db        | store/dialect.ts, store/schema.ts (types) |
-| client    | domain/state.ts, domain/id.ts, domain/signature.ts, socket/protocol.ts |
+| client    | domain/device/state.ts, domain/webhook/signature.ts, socket/protocol.ts |
 | fleet     | client, app.ts, config.ts, log.ts, loop.ts, domain, socket/protocol.ts |
 `;
 
@@ -66,6 +66,11 @@ const packageHomes: Record<string, string> = {
 /** Tables that more than one store file writes, with the files; each needs a reason here. */
 const sharedTables: Record<string, string[]> = {};
 
+/** The rooms of src/domain in their order: a room may import those before it. */
+const rooms = ['access', 'device', 'command', 'trigger', 'event', 'alarm', 'webhook', 'delivery', 'intake'];
+/** Of the root of src/domain these alone may look into rooms, by type. */
+const seams = ['context.ts', 'jobs.ts', 'feed.ts'];
+
 const root = join(import.meta.dirname, '..');
 const linesMax = 400;
 /** Where a noun that outgrew one file may be a folder of its own name, below its floor. */
@@ -88,6 +93,7 @@ type Rule = (house: House) => string[];
 
 const rules = {
   'arrows go one way': wrongArrows,
+  'rooms stand in one order': roomsAgainstOrder,
   'packages stay in their home': strayPackages,
   'imports have no cycles': cycles,
   'every table has one writer': secondWriters,
@@ -129,6 +135,27 @@ function isRoom(source: Source | undefined): boolean {
   return !!source?.imports.some(
     (imported) => /(^|\/)context\.ts$/.test(imported.specifier) || imported.specifier.includes('/store/'),
   );
+}
+
+function roomsAgainstOrder(house: House): string[] {
+  const roomOf = (path: string) => /^src\/domain\/([^/]+)\//.exec(path)?.[1];
+  return house.flatMap((source) => {
+    if (!source.path.startsWith('src/domain/')) return [];
+    const own = roomOf(source.path);
+    if (own !== undefined && !rooms.includes(own)) return [`${source.path}: "${own}" is no room`];
+    return source.imports.flatMap((imported) => {
+      const target = targetOf(source, imported);
+      const other = target?.startsWith('src/domain/') ? roomOf(target) : undefined;
+      if (other === undefined || other === own) return [];
+      const isAllowed =
+        own === undefined
+          ? imported.typesOnly && seams.includes(basename(source.path))
+          : rooms.indexOf(other) < rooms.indexOf(own);
+      return isAllowed
+        ? []
+        : [`${source.path}:${imported.line} ${own ?? 'the root'} may not import ${other}`];
+    });
+  });
 }
 
 function strayPackages(house: House): string[] {
@@ -461,6 +488,11 @@ const sample: House = Object.entries({
   'src/domain/Alarm.ts': '\n'.repeat(3),
   'src/fleet/demo.ts': `console.log('welcome');${'\nlet x;'.repeat(linesMax)}`,
   'src/attic/box.ts': '',
+  'src/domain/jobs.ts': "import type { Target } from './device/target.ts';",
+  'src/domain/cache.ts': "import type { Target } from './device/target.ts';",
+  'src/domain/device/target.ts': "import { send } from '../command/send.ts';",
+  'src/domain/command/send.ts': "import type { Target } from '../device/target.ts';",
+  'src/domain/cellar/box.ts': '',
 }).map(([path, raw]) => readSource(path, raw));
 
 const broken: Record<keyof typeof rules, string[]> = {
@@ -474,6 +506,11 @@ const broken: Record<keyof typeof rules, string[]> = {
     'src/store/trigger.ts:3 store may not import src/domain/trigger.ts',
     'src/store/trigger.ts:4 store may not import src/domain/target.ts',
     'src/attic/box.ts: "attic" has no row in the import table',
+  ],
+  'rooms stand in one order': [
+    'src/domain/cache.ts:1 the root may not import device',
+    'src/domain/device/target.ts:1 device may not import command',
+    'src/domain/cellar/box.ts: "cellar" is no room',
   ],
   'packages stay in their home': [
     'src/http/trigger.ts:12 kysely lives in store,db',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { makeDevice, makeStep, traceOf } from './fleet.ts';
-import { onEveryDatabase, request, type TestServer } from './server.ts';
+import { makeDevice, makeStep, traceOf } from './support/fleet.ts';
+import { onEveryDatabase, request, type TestServer } from './support/server.ts';
 
 onEveryDatabase('links', (start) => {
   let server: TestServer;

@@ -13,12 +13,12 @@ import WebSocket from 'ws';
 import { runCli } from '../src/cli.ts';
 import { parseTopic } from '../src/mqtt/topic.ts';
 import { listEvents, readParts } from '../src/store/event.ts';
-import { certificate, key } from './certificate.ts';
-import { fire, type MadeDevice, makeDevice, makeStep, traceOf } from './fleet.ts';
-import { bodyOf } from './management.ts';
-import { createDatabase, findProgram, freePort, startMariaDb } from './mariadb.ts';
-import { onEveryDatabase, startServer, type TestServer } from './server.ts';
-import { waitFor } from './wait.ts';
+import { certificate, key } from './support/certificate.ts';
+import { fire, type MadeDevice, makeDevice, makeStep, traceOf } from './support/fleet.ts';
+import { bodyOf } from './support/management.ts';
+import { createDatabase, findProgram, freePort, startMariaDb } from './support/mariadb.ts';
+import { onEveryDatabase, startServer, type TestServer } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
 
 const mebibyte = 1_024 * 1_024;
 const publishType = 3;

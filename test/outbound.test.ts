@@ -6,11 +6,11 @@ import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { suite, type TestContext, test } from 'node:test';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
-import type { OutgoingRequest } from '../src/domain/outgoing.ts';
+import type { OutgoingRequest } from '../src/domain/delivery/attempt.ts';
 import { createGuard } from '../src/outbound/address.ts';
 import { createPoster, type PosterOptions } from '../src/outbound/post.ts';
 import { retryAfterOf } from '../src/outbound/retry-after.ts';
-import { waitFor } from './wait.ts';
+import { waitFor } from './support/wait.ts';
 
 const loopback = '127.0.0.1/32';
 const attemptMs = 300;

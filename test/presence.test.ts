@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bodyOf, codeOf, makeTenant, oneServer, type Tenant } from './management.ts';
-import { onEveryDatabase } from './server.ts';
-import { waitFor } from './wait.ts';
+import { bodyOf, codeOf, makeTenant, oneServer, type Tenant } from './support/management.ts';
+import { onEveryDatabase } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
 
 onEveryDatabase('presence', (start) => {
   const server = oneServer(start);

@@ -7,7 +7,7 @@ import {
   type SignatureScheme,
   signatureSchemes,
   signRequest,
-} from '../src/domain/signature.ts';
+} from '../src/domain/webhook/signature.ts';
 
 const url = 'https://hooks.example.com/evt';
 

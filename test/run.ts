@@ -5,7 +5,7 @@ import { open } from 'node:fs/promises';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { findMariaDb, findProgram, type MariaDb, startMariaDb } from './mariadb.ts';
+import { findMariaDb, findProgram, type MariaDb, startMariaDb } from './support/mariadb.ts';
 
 /**
  * Runs the tests: `node test/run.ts [node's test options] [test files]`, all files when none is named; or, with
@@ -78,7 +78,7 @@ async function main(args: string[]): Promise<number> {
 }
 
 function schemaArgs(): string[] {
-  return [join('test', 'schema-dump.ts'), '--write'];
+  return [join('test', 'support', 'schema-dump.ts'), '--write'];
 }
 
 function testArgs(args: string[], report: string): string[] {

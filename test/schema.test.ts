@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
-import { dumpSchema, type SchemaName, schemaFile } from './schema-dump.ts';
+import { dumpSchema, type SchemaName, schemaFile } from './support/schema-dump.ts';
 
 suite('the schema', () => {
   const mysqlUrl = process.env.FLEETHOOK_TEST_MYSQL_URL;

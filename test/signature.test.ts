@@ -14,7 +14,7 @@ import {
   secretProblem,
   signatureSchemes,
   signRequest,
-} from '../src/domain/signature.ts';
+} from '../src/domain/webhook/signature.ts';
 
 type SignedScheme = Exclude<SignatureScheme, 'none'>;
 

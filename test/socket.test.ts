@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { io } from 'socket.io-client';
 import * as ws from 'ws';
-import { textFrame } from '../src/socket/frame.ts';
-import { makeDevice } from './fleet.ts';
-import { startServer, type TestServer } from './server.ts';
-import { waitFor } from './wait.ts';
+import { textFrame } from '../src/socket/broadcast.ts';
+import { makeDevice } from './support/fleet.ts';
+import { startServer, type TestServer } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
 
 /** Exported, and not in its types. */
 const { Sender } = ws as unknown as { Sender: { frame: (data: Buffer, options: object) => Buffer[] } };

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import fc from 'fast-check';
-import { foldSlot, type StateCommand } from '../src/domain/state.ts';
-import { fire, makeAction, makeDevice, makeGroup, makeStep, traceOf } from './fleet.ts';
-import { onEveryDatabase, type TestDevice, type TestServer } from './server.ts';
-import { waitFor } from './wait.ts';
+import { foldSlot, type StateCommand } from '../src/domain/device/state.ts';
+import { fire, makeAction, makeDevice, makeGroup, makeStep, traceOf } from './support/fleet.ts';
+import { onEveryDatabase, type TestDevice, type TestServer } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
 
 onEveryDatabase('state', (start) => {
   let server: TestServer;

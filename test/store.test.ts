@@ -16,15 +16,17 @@ import {
 import { dialectOf, isDuplicate, isTransient } from '../src/store/dialect.ts';
 import { findGroupsByName, insertGroup } from '../src/store/group.ts';
 import { insertLink, takeLinkUse } from '../src/store/link.ts';
-import { findSetting, keepSetting, migrateDatabase, takeNumbers } from '../src/store/migrate.ts';
+import { migrateDatabase } from '../src/store/migrate.ts';
 import { inTransaction, openDatabase } from '../src/store/open.ts';
 import { pageQuery } from '../src/store/page.ts';
 import { findProject, insertProject, listProjects } from '../src/store/project.ts';
 import { insertReceipts, listFinished, listReceipts } from '../src/store/receipt.ts';
 import type { Database, NewRow } from '../src/store/schema.ts';
+import { takeNumbers } from '../src/store/sequence.ts';
+import { findSetting, keepSetting } from '../src/store/setting.ts';
 import { findAnswer, insertAnswer } from '../src/store/trigger.ts';
-import { createDatabase } from './mariadb.ts';
-import { spawnFleethook } from './process.ts';
+import { createDatabase } from './support/mariadb.ts';
+import { spawnFleethook } from './support/process.ts';
 
 const mysqlUrl = process.env.FLEETHOOK_TEST_MYSQL_URL;
 const databases = [

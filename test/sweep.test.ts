@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { sweep } from '../src/domain/sweep.ts';
-import { makeDevice } from './fleet.ts';
-import { bodyOf, listAll } from './management.ts';
-import { onEveryDatabase, type TestDevice } from './server.ts';
-import { waitFor } from './wait.ts';
-import { reachReceivers, startReceiver } from './webhook-receiver.ts';
+import { makeDevice } from './support/fleet.ts';
+import { bodyOf, listAll } from './support/management.ts';
+import { onEveryDatabase, type TestDevice } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
+import { reachReceivers, startReceiver } from './support/webhook-receiver.ts';
 
 const dayMs = 24 * 60 * 60 * 1_000;
 /** Ids never go back within a process: each run begins after the one before it. */

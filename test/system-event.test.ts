@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fire, makeDevice, makeStep } from './fleet.ts';
-import { bodyOf } from './management.ts';
-import { onEveryDatabase, type TestServer } from './server.ts';
-import { waitFor } from './wait.ts';
-import { type Received, reachReceivers, startReceiver } from './webhook-receiver.ts';
+import { fire, makeDevice, makeStep } from './support/fleet.ts';
+import { bodyOf } from './support/management.ts';
+import { onEveryDatabase, type TestServer } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
+import { type Received, reachReceivers, startReceiver } from './support/webhook-receiver.ts';
 
 async function ask(server: TestServer, url: string, filter: object): Promise<void> {
   bodyOf(await server.api('/webhooks', { body: { name: crypto.randomUUID(), url, filter } }), 201);

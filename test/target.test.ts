@@ -8,7 +8,7 @@ import {
   scopesOfTarget,
   type Target,
   type Targetable,
-} from '../src/domain/target.ts';
+} from '../src/domain/device/target.ts';
 
 /** Groups 1 to 6 as a tree: 1 > 2 > 3, 1 > 4, 5 > 6. */
 const paths: Record<number, number[]> = { 1: [1], 2: [1, 2], 3: [1, 2, 3], 4: [1, 4], 5: [5], 6: [5, 6] };

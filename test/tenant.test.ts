@@ -11,10 +11,10 @@ import {
   makeTenant,
   oneServer,
   type Tenant,
-} from './management.ts';
-import { type Answer, type Call, onEveryDatabase, request, type TestServer } from './server.ts';
-import { waitFor } from './wait.ts';
-import { reachReceivers, startReceiver, type WebhookReceiver } from './webhook-receiver.ts';
+} from './support/management.ts';
+import { type Answer, type Call, onEveryDatabase, request, type TestServer } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
+import { reachReceivers, startReceiver, type WebhookReceiver } from './support/webhook-receiver.ts';
 
 /** Stands in everything that is B's and that A must not see. */
 const marker = 'bee-secret';

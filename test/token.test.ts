@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { createSeal } from '../src/domain/access/seal.ts';
+import { hashToken, isWellFormed, makeToken } from '../src/domain/access/token.ts';
 import { firstIdAt, newId } from '../src/domain/id.ts';
-import { createSeal } from '../src/domain/seal.ts';
-import { hashToken, isWellFormed, makeToken } from '../src/domain/token.ts';
 
 suite('tokens, seals and ids', () => {
   test('a token knows itself; any letter changed, cut or added is noticed', () => {

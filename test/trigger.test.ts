@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import undici from 'undici';
-import { fire, makeAction, makeDevice, makeStep, makeTriggerKey, traceOf } from './fleet.ts';
-import { type Call, onEveryDatabase, request, type TestServer } from './server.ts';
-import { waitFor } from './wait.ts';
+import { fire, makeAction, makeDevice, makeStep, makeTriggerKey, traceOf } from './support/fleet.ts';
+import { type Call, onEveryDatabase, request, type TestServer } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
 
 const path = '/public-api/integration/webhooks';
 const base64 = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64');

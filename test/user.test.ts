@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
-import { bodyOf, codeOf, listAll, makeTenant, oneServer, type Tenant } from './management.ts';
-import { type Answer, type Call, onEveryDatabase, type TestServer } from './server.ts';
+import { bodyOf, codeOf, listAll, makeTenant, oneServer, type Tenant } from './support/management.ts';
+import { type Answer, type Call, onEveryDatabase, type TestServer } from './support/server.ts';
 
 const password = 'correct horse battery';
 const badSession = [401, 'bad_session'];

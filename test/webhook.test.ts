@@ -4,12 +4,17 @@ import { test } from 'node:test';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { Webhook } from 'standardwebhooks';
 import { verifyWebhook } from '../src/client/verify.ts';
-import { certificate } from './certificate.ts';
-import { makeDevice, makeGroup } from './fleet.ts';
-import { bodyOf, codeOf, oneServer } from './management.ts';
-import { onEveryDatabase, type TestDevice, type TestServer } from './server.ts';
-import { waitFor } from './wait.ts';
-import { type Received, reachReceivers, startReceiver, type WebhookReceiver } from './webhook-receiver.ts';
+import { certificate } from './support/certificate.ts';
+import { makeDevice, makeGroup } from './support/fleet.ts';
+import { bodyOf, codeOf, oneServer } from './support/management.ts';
+import { onEveryDatabase, type TestDevice, type TestServer } from './support/server.ts';
+import { waitFor } from './support/wait.ts';
+import {
+  type Received,
+  reachReceivers,
+  startReceiver,
+  type WebhookReceiver,
+} from './support/webhook-receiver.ts';
 
 const url = 'https://hooks.example.com/evt';
 const mebibyte = 1_024 * 1_024;

@@ -1,4 +1,4 @@
-import { type DeviceState, dropEnded, emptyState, mergeState, type Slot } from '../domain/state.ts';
+import { type DeviceState, dropEnded, emptyState, mergeState, type Slot } from '../domain/device/state.ts';
 import type { CommandMessage, ReceiptMessage } from '../socket/protocol.ts';
 import { type Keeper, type Known, type Memory, remember } from './memory.ts';
 import type { Receipts } from './receipts.ts';

@@ -1,4 +1,4 @@
-import { type DeviceState, emptyState, type Slot } from '../domain/state.ts';
+import { type DeviceState, emptyState, type Slot } from '../domain/device/state.ts';
 import type { CommandMessage, WireError } from '../socket/protocol.ts';
 import { createApply } from './apply.ts';
 import { createConnection, type DeviceSocket, type Transport } from './connection.ts';
@@ -10,7 +10,7 @@ import { createTimers, defaultTiming, type Timing } from './timing.ts';
 
 /** The device library: a device that does what it is told once, and proves it. In Node and in browsers. */
 
-export type { ContentState, DeviceState, EmergencyState, LoopState, Slot } from '../domain/state.ts';
+export type { ContentState, DeviceState, EmergencyState, LoopState, Slot } from '../domain/device/state.ts';
 export type { CommandMessage, WireError } from '../socket/protocol.ts';
 export { DeviceError, type Stored } from './outbox.ts';
 export { type DeviceStorage, memoryStorage, webStorage } from './storage.ts';

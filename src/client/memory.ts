@@ -1,4 +1,4 @@
-import { type DeviceState, emptyState, mergeState } from '../domain/state.ts';
+import { type DeviceState, emptyState, mergeState } from '../domain/device/state.ts';
 import type { ReceiptMessage } from '../socket/protocol.ts';
 import type { DeviceStorage } from './storage.ts';
 import { type Timers, type Timing, withDeadline } from './timing.ts';

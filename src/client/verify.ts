@@ -1,6 +1,6 @@
 /** For receivers of webhooks: is this request from the Fleethook server that shares a secret with us? */
 import { timingSafeEqual } from 'node:crypto';
-import { type SignatureScheme, signatureSchemes, signRequest } from '../domain/signature.ts';
+import { type SignatureScheme, signatureSchemes, signRequest } from '../domain/webhook/signature.ts';
 
 const toleranceSecondsDefault = 5 * 60;
 /** Senders write one for each secret in force; more are only work. */

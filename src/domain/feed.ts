@@ -1,17 +1,19 @@
 /** What just happened, for whoever wants to know: console, log, metrics, waiting callers. Hints, never the truth. */
-import type { EventKind } from './event.ts';
-import type { ReceiptStatus } from './message.ts';
+
+import type { ReceiptStatus } from './device/protocol.ts';
+import type { EventKind } from './event/event.ts';
 
 export type Fact =
   | {
       kind: 'trigger';
       projectId: number;
       triggerId: string;
-      eventId: string;
+      /** The action's `event_id`. */
+      actionEventId: string;
       source: string;
       commands: number;
     }
-  | { kind: 'trigger-refused'; projectId: number; eventId: string; code: string }
+  | { kind: 'trigger-refused'; projectId: number; actionEventId: string; code: string }
   | {
       kind: 'command';
       projectId: number;

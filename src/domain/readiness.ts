@@ -1,10 +1,10 @@
 /** Can we keep our promises now? Only with the database. */
+
 import { isAway } from '../store/dialect.ts';
-import { keepSetting, pingDatabase } from '../store/migrate.ts';
-import type { Db } from '../store/schema.ts';
+import { pingDatabase } from '../store/open.ts';
+
 import type { Context } from './context.ts';
 import { Fault } from './fault.ts';
-import type { Seal } from './seal.ts';
 
 /** What a caller is told of a database that is away; any other error as it is. */
 export function withoutDatabase(error: unknown): unknown {
@@ -33,22 +33,4 @@ export async function isReady(ctx: Context): Promise<boolean> {
   const ready = await Promise.race([answered, timeout]);
   clearTimeout(timer);
   return ready;
-}
-
-const checkName = 'seal check';
-
-/** Throws when the database was sealed under another FLEETHOOK_SECRET: nothing in it could be read any more. */
-export async function requireSameSecret(db: Db, seal: Seal): Promise<void> {
-  const kept = await keepSetting(db, checkName, seal.close(checkName, checkName));
-  try {
-    seal.open(checkName, kept);
-  } catch (error) {
-    throw new Fault(
-      'conflict',
-      'FLEETHOOK_SECRET (or the file "secret" in DATA_DIR) is not the one this database was made with',
-      {
-        cause: error,
-      },
-    );
-  }
 }

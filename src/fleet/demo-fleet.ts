@@ -1,12 +1,13 @@
 /** What the demo is made of: three groups, 24 devices of two types, and an action for every function. */
-import { createAction } from '../domain/action.ts';
-import type { Caller } from '../domain/caller.ts';
+
+import type { Caller } from '../domain/access/caller.ts';
+import { createKey } from '../domain/access/key.ts';
 import type { Context } from '../domain/context.ts';
-import { createDevices } from '../domain/device.ts';
-import { createDeviceType } from '../domain/device-type.ts';
-import { createGroup } from '../domain/group.ts';
-import { createKey } from '../domain/key.ts';
-import { createLink } from '../domain/link.ts';
+import { createDevices } from '../domain/device/device.ts';
+import { createDeviceType } from '../domain/device/device-type.ts';
+import { createGroup } from '../domain/device/group.ts';
+import { createAction } from '../domain/trigger/action.ts';
+import { createLink } from '../domain/trigger/link.ts';
 
 export type DemoFleet = {
   keyId: string;

@@ -6,14 +6,14 @@ import { join } from 'node:path';
 import { type App, startApp } from '../app.ts';
 import { connectDevice, type Device } from '../client/device.ts';
 import type { Config } from '../config.ts';
-import { type Caller, systemCaller } from '../domain/caller.ts';
+import { type Caller, systemCaller } from '../domain/access/caller.ts';
+import { getKey } from '../domain/access/key.ts';
 import type { Fact } from '../domain/feed.ts';
-import { getKey } from '../domain/key.ts';
-import { changeWebhook, createWebhook, listWebhooks } from '../domain/webhook.ts';
-import { revealSecret } from '../domain/webhook-secret.ts';
+import { revealSecret } from '../domain/webhook/secret.ts';
+import { changeWebhook, createWebhook, listWebhooks } from '../domain/webhook/webhook.ts';
 import { type DemoFleet, demoEvents, fillDemo } from './demo-fleet.ts';
 import { startDemoReceiver } from './demo-receiver.ts';
-import { createReporter } from './report.ts';
+import { createReporter } from './demo-report.ts';
 
 const caller: Caller = systemCaller(1, 'demo');
 const fileName = 'demo.json';
@@ -89,10 +89,10 @@ async function pointWebhook(app: App, url: string): Promise<string> {
 }
 
 async function allOnline(app: App, count: number, signal: AbortSignal): Promise<void> {
-  if (app.ctx.presence.count() >= count) return;
+  if (app.ctx.live.presence.count() >= count) return;
   await new Promise<void>((resolve) => {
     const unsubscribe = app.ctx.feed.subscribe((fact: Fact) => {
-      if (fact.kind === 'online' && app.ctx.presence.count() >= count) done();
+      if (fact.kind === 'online' && app.ctx.live.presence.count() >= count) done();
     });
     const done = () => {
       unsubscribe();

@@ -8,17 +8,16 @@ import express, {
   type RequestHandler,
   type Response,
 } from 'express';
-import type { Caller } from '../domain/caller.ts';
-import { requireScope } from '../domain/caller.ts';
+import { type Caller, requireScope } from '../domain/access/caller.ts';
 import type { Context } from '../domain/context.ts';
 import { requireShallow } from '../domain/depth.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Gate } from './auth.ts';
-import { mediaTypeOf } from './body.ts';
 import { createContract } from './contract.ts';
 import { sendProblem } from './fault.ts';
 import type { Route } from './route.ts';
 import { numberOf, routes } from './routes.ts';
+import { mediaTypeOf } from './trigger-body.ts';
 
 const bodyBytesMax = 8 * 1_024 * 1_024;
 

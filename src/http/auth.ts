@@ -3,11 +3,11 @@ import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { Request, Response } from 'express';
 import proxyAddr from 'proxy-addr';
-import type { Caller } from '../domain/caller.ts';
+import type { Caller } from '../domain/access/caller.ts';
+import { authenticateKey, callerOfKey } from '../domain/access/key.ts';
+import { authenticateSession } from '../domain/access/user.ts';
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
-import { authenticateKey, callerOfKey } from '../domain/key.ts';
-import { authenticateSession } from '../domain/user.ts';
 import type { Guarded, Limit } from './limit.ts';
 
 export const sessionCookie = 'fleethook_session';

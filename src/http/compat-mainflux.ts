@@ -10,7 +10,7 @@ import express, {
   type RequestHandler,
   type Response,
 } from 'express';
-import { type Caller, requireScope, type Scope } from '../domain/caller.ts';
+import { type Caller, requireScope, type Scope } from '../domain/access/caller.ts';
 import type { Context } from '../domain/context.ts';
 import { requireShallow } from '../domain/depth.ts';
 import { describeFault, Fault } from '../domain/fault.ts';
@@ -21,10 +21,10 @@ import {
   listGroupWebhooks,
   listThingWebhooks,
   replaceThingWebhook,
-} from '../domain/thing-webhook.ts';
+} from '../domain/webhook/thing-webhook.ts';
 import type { Gate } from './auth.ts';
-import { mediaTypeOf } from './body.ts';
 import { faultOf, logFault, setRetryAfter, statusOf } from './fault.ts';
+import { mediaTypeOf } from './trigger-body.ts';
 
 const prefixes = ['/svcwebhooks', ''];
 const bodyBytesMax = 1_024 * 1_024;

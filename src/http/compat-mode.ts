@@ -1,9 +1,9 @@
 /** MODE's way to a command webhook: `PUT /homes/{homeId}/smartModules/{moduleId}/command` (seed 001). */
 import express, { type ErrorRequestHandler, type Express } from 'express';
-import { sendCommand } from '../domain/command-webhook.ts';
 import type { Context } from '../domain/context.ts';
 import { requireShallow } from '../domain/depth.ts';
 import { describeFault } from '../domain/fault.ts';
+import { sendCommand } from '../domain/webhook/module-command.ts';
 import type { Gate } from './auth.ts';
 import { faultOf, logFault, setRetryAfter, statusOf } from './fault.ts';
 import { numberOf } from './routes.ts';

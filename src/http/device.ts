@@ -3,25 +3,25 @@
  * `POST /messages[/{subtopic}]`. A device presents its token as `Thing`, `ModeCloud` or `Bearer`; a program with a key
  * of the scope `publish` may speak for any device of its project.
  */
+
 import express, { type Express, type Request, type Response } from 'express';
-import { requireScope } from '../domain/caller.ts';
-import { authenticateDevice } from '../domain/connection.ts';
+import { requireScope } from '../domain/access/caller.ts';
 import type { Context } from '../domain/context.ts';
-import { isJsonType } from '../domain/event.ts';
+import { authenticateDevice } from '../domain/device/connection.ts';
+import { createFloods } from '../domain/device/flood.ts';
+import { isJsonType } from '../domain/event/event.ts';
+import { type Sender, senderOf } from '../domain/event/origin.ts';
 import { Fault } from '../domain/fault.ts';
-import { createFloods } from '../domain/flood.ts';
 import {
   messageBytesMax,
   publishBulk,
   publishEventJson,
   publishMessageBytes,
-  type Sender,
-  senderOf,
-} from '../domain/publish.ts';
+} from '../domain/intake/publish.ts';
 import { type AddressOf, callerOf } from './auth.ts';
-import { mediaTypeOf } from './body.ts';
 import type { Guarded } from './limit.ts';
 import { numberOf } from './routes.ts';
+import { mediaTypeOf } from './trigger-body.ts';
 
 type Options = {
   ctx: Context;

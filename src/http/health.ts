@@ -10,7 +10,7 @@ export function useHealth(app: Express, { ctx, metrics }: { ctx: Context; metric
   });
 
   app.get('/readyz', async (_request, response) => {
-    const detail = ctx.stopping.aborted
+    const detail = ctx.process.stopping.aborted
       ? 'shutting down'
       : (await isReady(ctx))
         ? null

@@ -62,7 +62,7 @@ export function createMetrics(ctx: Context): Metrics {
     help: 'Devices connected to this node',
     registers,
     collect() {
-      this.set(ctx.presence.count());
+      this.set(ctx.live.presence.count());
     },
   });
   new Gauge({
@@ -70,7 +70,7 @@ export function createMetrics(ctx: Context): Metrics {
     help: 'State commands that take part in what devices show',
     registers,
     collect() {
-      this.set(ctx.standing.size());
+      this.set(ctx.live.inForce.size());
     },
   });
 

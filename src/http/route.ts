@@ -1,6 +1,6 @@
 /** What a line of the route table is made of. */
 import type { Request } from 'express';
-import type { Caller, Scope } from '../domain/caller.ts';
+import type { Caller, Scope } from '../domain/access/caller.ts';
 import type { Context } from '../domain/context.ts';
 
 export type Call = {

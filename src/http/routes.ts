@@ -2,19 +2,41 @@
  * The management routes, one line each: method, path, who may call, and the room that answers. openapi.yaml is
  * the contract of these lines: requests are checked against it, and a test compares the two in both directions.
  */
-import { changeAction, createAction, deleteAction, getAction, listActions } from '../domain/action.ts';
-import { getAlarm, listAlarms, noteAlarm } from '../domain/alarm.ts';
-import { clearAlarm } from '../domain/alarm-clear.ts';
+
+import { listChanges } from '../domain/access/audit.ts';
+import type { Caller, Scope } from '../domain/access/caller.ts';
+import {
+  changeKey,
+  createKey,
+  deleteKey,
+  getKey,
+  listKeys,
+  revealKey,
+  rotateKey,
+} from '../domain/access/key.ts';
+import {
+  changeProject,
+  createProject,
+  deleteProject,
+  getProject,
+  listProjects,
+} from '../domain/access/project.ts';
+import { changeUser, createUser, deleteUser, getUser, listUsers } from '../domain/access/user.ts';
+import { clearAlarm, getAlarm, listAlarms, noteAlarm } from '../domain/alarm/alarm.ts';
 import {
   changeAlarmRule,
   createAlarmRule,
   deleteAlarmRule,
   getAlarmRule,
   listAlarmRules,
-} from '../domain/alarm-rule.ts';
-import { listChanges } from '../domain/audit.ts';
-import type { Caller, Scope } from '../domain/caller.ts';
-import { cancelCommand, getCommand, issueCommand, listCommands, listReceipts } from '../domain/command.ts';
+} from '../domain/alarm/alarm-rule.ts';
+import {
+  cancelCommand,
+  getCommand,
+  issueCommand,
+  listCommands,
+  listReceipts,
+} from '../domain/command/command.ts';
 import {
   cancelDelivery,
   getDelivery,
@@ -22,7 +44,8 @@ import {
   listLogs,
   replayDelivery,
   replayRange,
-} from '../domain/delivery.ts';
+} from '../domain/delivery/delivery.ts';
+import { testWebhook } from '../domain/delivery/trial.ts';
 import {
   changeDevice,
   createDevice,
@@ -32,27 +55,38 @@ import {
   getDeviceState,
   listDevices,
   rotateToken,
-} from '../domain/device.ts';
+} from '../domain/device/device.ts';
 import {
   changeDeviceType,
   createDeviceType,
   deleteDeviceType,
   getDeviceType,
   listDeviceTypes,
-} from '../domain/device-type.ts';
-import { getEvent, listEvents } from '../domain/event.ts';
+} from '../domain/device/device-type.ts';
+import { changeGroup, createGroup, deleteGroup, getGroup, listGroups } from '../domain/device/group.ts';
+import { getEvent, listEvents } from '../domain/event/history.ts';
+
 import { Fault } from '../domain/fault.ts';
-import { changeGroup, createGroup, deleteGroup, getGroup, listGroups } from '../domain/group.ts';
-import { changeKey, createKey, deleteKey, getKey, listKeys, revealKey, rotateKey } from '../domain/key.ts';
-import { createLink, deleteLink, getLink, listLinks } from '../domain/link.ts';
-import { changeProject, createProject, deleteProject, getProject, listProjects } from '../domain/project.ts';
-import { getTrigger, listTriggers } from '../domain/trace.ts';
-import { changeUser, createUser, deleteUser, getUser, listUsers } from '../domain/user.ts';
-import { changeWebhook, createWebhook, deleteWebhook, getWebhook, listWebhooks } from '../domain/webhook.ts';
-import { revealSecret, rotateSecret } from '../domain/webhook-secret.ts';
-import { testWebhook } from '../domain/webhook-test.ts';
-import { testAction } from './action-test.ts';
-import { sendEventBody } from './event-body.ts';
+
+import {
+  changeAction,
+  createAction,
+  deleteAction,
+  getAction,
+  listActions,
+} from '../domain/trigger/action.ts';
+import { createLink, deleteLink, getLink, listLinks } from '../domain/trigger/link.ts';
+import { getTrigger, listTriggers } from '../domain/trigger/trigger-log.ts';
+import { revealSecret, rotateSecret } from '../domain/webhook/secret.ts';
+import {
+  changeWebhook,
+  createWebhook,
+  deleteWebhook,
+  getWebhook,
+  listWebhooks,
+} from '../domain/webhook/webhook.ts';
+import { testAction } from './action.ts';
+import { sendEventBody } from './event.ts';
 import type { Call, Method, Route } from './route.ts';
 
 const read: readonly Scope[] = ['read'];

@@ -61,7 +61,7 @@ function observe(app: Express, metrics: Metrics, ctx: Context): void {
   app.use((request, response, next) => {
     const start = performance.now();
     // A connection that is kept alive would hold up the end.
-    if (ctx.stopping.aborted) response.setHeader('connection', 'close');
+    if (ctx.process.stopping.aborted) response.setHeader('connection', 'close');
     response.once('finish', () => {
       const route = request.route ? String(request.route.path) : 'none';
       const milliseconds = performance.now() - start;

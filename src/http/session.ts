@@ -1,8 +1,8 @@
 /** Signing in and out: the cookie that the console works with. */
 import express, { type Express, type Response } from 'express';
+import { signIn, signOut } from '../domain/access/user.ts';
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
-import { signIn, signOut } from '../domain/user.ts';
 import { type AddressOf, cookieOf, sessionCookie } from './auth.ts';
 import type { Limit } from './limit.ts';
 
@@ -13,7 +13,7 @@ export function useSession(
   app: Express,
   { ctx, addressOf, signInLimit }: { ctx: Context; addressOf: AddressOf; signInLimit: Limit },
 ): void {
-  const secure = () => ctx.publicUrl().startsWith('https:');
+  const secure = () => ctx.process.publicUrl().startsWith('https:');
   const setCookie = (response: Response, value: string, expires: Date) =>
     response.cookie(sessionCookie, value, {
       httpOnly: true,

@@ -4,6 +4,9 @@
  */
 import { createHash } from 'node:crypto';
 import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
+import { authenticateKey } from '../domain/access/key.ts';
+import type { Context } from '../domain/context.ts';
+import { describeFault, Fault } from '../domain/fault.ts';
 import {
   type Call,
   type CallOptions,
@@ -12,20 +15,17 @@ import {
   readOptions,
   type TriggerCaller,
   type TriggerRequest,
-} from '../domain/call.ts';
-import type { Context } from '../domain/context.ts';
-import { describeFault, Fault } from '../domain/fault.ts';
-import { authenticateKey } from '../domain/key.ts';
-import { fireLink, openLink, previewLink } from '../domain/link.ts';
-import { type Fired, fireTrigger, openTrigger, previewAction } from '../domain/trigger.ts';
+} from '../domain/trigger/call.ts';
+import { fireLink, openLink, previewLink } from '../domain/trigger/link.ts';
+import { type Fired, fireTrigger, openTrigger, previewAction } from '../domain/trigger/trigger.ts';
 import type { Log } from '../log.ts';
 import { type AddressOf, bearerOf } from './auth.ts';
-import { queryOf, readBase64Payload, readMembers, readPayload, triggerBodyBytesMax } from './body.ts';
 import { faultOf, logFault, setRetryAfter, statusOf } from './fault.ts';
 import type { Guarded, Limit } from './limit.ts';
 import { confirmPage, donePage, faultPage } from './page.ts';
 import { reasonNotToFire } from './preview.ts';
 import { signalOf } from './signal.ts';
+import { queryOf, readBase64Payload, readMembers, readPayload, triggerBodyBytesMax } from './trigger-body.ts';
 
 const path = '/public-api/integration/webhooks';
 const idempotencyKeyMax = 255;

@@ -1,14 +1,16 @@
 /** A device over MQTT 3.1.1: its user name is its id, its password its token (design §6.3). */
+
 import { setTimeout as sleep, setImmediate as turnOfLoop } from 'node:timers/promises';
 import type { Client, PublishPacket, Subscription } from 'aedes';
-import { authenticateDevice, catchUp, closeConnection, openConnection } from '../domain/connection.ts';
+import { takeReceipts } from '../domain/command/receipt.ts';
 import type { Context } from '../domain/context.ts';
+import { authenticateDevice, catchUp, closeConnection, openConnection } from '../domain/device/connection.ts';
+import { createFlood } from '../domain/device/flood.ts';
+import type { Connection, Door, Outgoing } from '../domain/device/presence.ts';
+import type { Sender } from '../domain/event/origin.ts';
 import { Fault } from '../domain/fault.ts';
-import { createFlood } from '../domain/flood.ts';
-import type { Connection, Door, Outgoing } from '../domain/presence.ts';
-import { publishBulk, publishEventJson, publishMessageBytes, type Sender } from '../domain/publish.ts';
+import { publishBulk, publishEventJson, publishMessageBytes } from '../domain/intake/publish.ts';
 import { withoutDatabase } from '../domain/readiness.ts';
-import { takeReceipts } from '../domain/receipt.ts';
 import type { Flow } from './flow.ts';
 import { type Heard, isHeard, isSaid, parseTopic, type Said, type Topic } from './topic.ts';
 
@@ -98,7 +100,7 @@ export function createDevice(
 
   async function roomFor(bytes: number): Promise<void> {
     while (!flood.take(bytes)) {
-      if (ctx.stopping.aborted) throw new Fault('unavailable', 'the server is going down');
+      if (ctx.process.stopping.aborted) throw new Fault('unavailable', 'the server is going down');
       await sleep(floodPollMs);
     }
   }

@@ -6,7 +6,7 @@
  */
 import { Duplex } from 'node:stream';
 import { Fault } from '../domain/fault.ts';
-import { messageBytesMax } from '../domain/publish.ts';
+import { messageBytesMax } from '../domain/intake/publish.ts';
 
 /** The largest message with room for its header and topic. */
 const publishBytesMax = messageBytesMax + 65_536;

@@ -8,7 +8,7 @@ import { createWebSocketStream, WebSocketServer } from 'ws';
 import type { Config } from '../config.ts';
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
-import { messageBytesMax } from '../domain/publish.ts';
+import { messageBytesMax } from '../domain/intake/publish.ts';
 import { openBroker } from './broker.ts';
 
 /** A WebSocket frame of a device: one packet of the largest kind, as clients send them. */

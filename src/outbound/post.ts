@@ -6,7 +6,7 @@ import { isIP, type LookupFunction, type Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Agent, buildConnector, errors, request as send } from 'undici';
-import type { Outcome, OutgoingRequest } from '../domain/outgoing.ts';
+import type { Outcome, OutgoingRequest } from '../domain/delivery/attempt.ts';
 import { createGuard, type Guard } from './address.ts';
 import { retryAfterOf } from './retry-after.ts';
 

@@ -1,9 +1,10 @@
 /**
- * The outgoing door, opened by the clock and by the postbox. Every webhook has a lane of its own, so that one that
+ * The outgoing door, opened by the clock and by what rooms hand over. Every webhook has a lane of its own, so that one that
  * hangs holds up nobody else: so many requests at once, a breaker that probes a dead receiver instead of hammering it,
  * and a pause when the receiver asks for one.
  */
 import type { Context } from '../domain/context.ts';
+import { isDelivered, type Outcome } from '../domain/delivery/attempt.ts';
 import {
   type Attempt,
   arrive,
@@ -15,10 +16,9 @@ import {
   keepAlive,
   leave,
   prepareRequest,
-} from '../domain/dispatch.ts';
+} from '../domain/delivery/dispatch.ts';
+import type { ClaimedDelivery, Outbound } from '../domain/delivery/outbound.ts';
 import { Fault } from '../domain/fault.ts';
-import { isDelivered, type Outcome } from '../domain/outgoing.ts';
-import type { ClaimedDelivery, PostOffice } from '../domain/postbox.ts';
 import { type Loop, startLoop } from '../loop.ts';
 import { createBreaker } from './breaker.ts';
 import { createPoster } from './post.ts';
@@ -216,8 +216,8 @@ export async function openOutbound(
     }
   }
 
-  const office: PostOffice = {
-    room(webhookId) {
+  const door: Outbound = {
+    capacity(webhookId) {
       const lane = lanes.get(webhookId);
       if (isClosing || queuedBytes > queuedBytesMax) return 0;
       if (!lane) return queuedMax;
@@ -225,7 +225,7 @@ export async function openOutbound(
       if (lane.hasMore || lane.breaker.limit(ctx.now()) < inFlightMax) return 0;
       return queuedMax - lane.queue.length;
     },
-    hand(deliveries) {
+    take(deliveries) {
       const touched = new Set<Lane>();
       for (const delivery of deliveries) {
         const lane = laneOf(delivery.webhookId);
@@ -245,7 +245,7 @@ export async function openOutbound(
   };
 
   await arrive(ctx);
-  const shut = ctx.postbox.open(office);
+  const shut = ctx.live.outbound.open(door);
   const beats: Loop = startLoop(async () => {
     await keepAlive(ctx);
     if (isTroubled) await giveBackStrays(ctx, held);
@@ -253,7 +253,7 @@ export async function openOutbound(
     return beatEveryMs;
   }, onError);
   const looks: Loop = startLoop(async () => {
-    office.wake(await findDueWebhooks(ctx));
+    door.wake(await findDueWebhooks(ctx));
     return lookEveryMs;
   }, onError);
 

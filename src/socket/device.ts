@@ -1,14 +1,16 @@
 /** A device over Socket.IO: authenticates by its token, is caught up, gives receipts (design §6.2). */
+
 import type { IncomingMessage } from 'node:http';
 import type { Namespace, Socket } from 'socket.io';
-import { authenticateDevice, closeConnection, openConnection } from '../domain/connection.ts';
+import { takeReceipts } from '../domain/command/receipt.ts';
 import type { Context } from '../domain/context.ts';
+import { authenticateDevice, closeConnection, openConnection } from '../domain/device/connection.ts';
+import { createFlood, type Flood } from '../domain/device/flood.ts';
+import type { ConnectedDevice, Connection, Door } from '../domain/device/presence.ts';
+import type { Sender } from '../domain/event/origin.ts';
 import { describeFault, Fault } from '../domain/fault.ts';
-import { createFlood, type Flood } from '../domain/flood.ts';
-import type { ConnectedDevice, Connection, Door } from '../domain/presence.ts';
-import { publishBulk, publishEvent, publishMessage, type Sender } from '../domain/publish.ts';
+import { publishBulk, publishEvent, publishMessage } from '../domain/intake/publish.ts';
 import { withoutDatabase } from '../domain/readiness.ts';
-import { takeReceipts } from '../domain/receipt.ts';
 import { frameOf, sendIfIdle } from './broadcast.ts';
 import type { DeviceToServer, ReceiptAnswer, Refusal, ServerToDevice, StoredAnswer } from './protocol.ts';
 

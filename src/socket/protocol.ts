@@ -1,5 +1,5 @@
-import type { CommandMessage, ReceiptMessage, ReceiptStatus } from '../domain/message.ts';
-import type { StateMessage } from '../domain/state.ts';
+import type { CommandMessage, ReceiptMessage, ReceiptStatus } from '../domain/device/protocol.ts';
+import type { StateMessage } from '../domain/device/state.ts';
 
 /**
  * What passes over the Socket.IO namespace `/devices` (design §6.2). Handshake: `auth: { token }`.

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Target } from '../domain/target.ts';
+import type { Target } from '../domain/device/target.ts';
 import { among, chunksOf } from './dialect.ts';
 import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, NewRow, Row } from './schema.ts';

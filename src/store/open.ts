@@ -1,7 +1,9 @@
+/** Opens the database, waits for one that is not there yet, and runs transactions. */
 import { chmodSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
-import { CompiledQuery, Kysely, MysqlDialect, SqliteDialect } from 'kysely';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CompiledQuery, Kysely, MysqlDialect, SqliteDialect, sql } from 'kysely';
 import { createPool } from 'mysql2';
 import { isTransient } from './dialect.ts';
 import type { Db, Tables } from './schema.ts';
@@ -95,7 +97,34 @@ export async function inTransaction<T>(db: Db, work: (tx: Db) => Promise<T>): Pr
       return await db.transaction().execute(work);
     } catch (error) {
       if (attempt === transactionTriesMax || !isTransient(error)) throw error;
-      await new Promise((resolve) => setTimeout(resolve, transactionRetryMs * attempt * (1 + Math.random())));
+      await sleep(transactionRetryMs * attempt * (1 + Math.random()));
     }
   }
+}
+
+const reachMsMax = 30_000;
+const reachEveryMs = 1_000;
+
+/** Waits for a database that is not there yet, 30 seconds at most or until `signal`; `onFailure` is told of every try in vain. */
+export async function reachDatabase(
+  db: Db,
+  signal: AbortSignal | undefined,
+  onFailure: (error: unknown, attempt: number) => void,
+): Promise<void> {
+  const deadline = performance.now() + reachMsMax;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await pingDatabase(db);
+      return;
+    } catch (error) {
+      if (performance.now() >= deadline) throw error;
+      onFailure(error, attempt);
+      await sleep(reachEveryMs, undefined, signal ? { signal } : {});
+    }
+  }
+}
+
+/** One query that needs the database and nothing in it. Throws when it can't be reached. */
+export async function pingDatabase(db: Db): Promise<void> {
+  await sql`select 1`.execute(db);
 }

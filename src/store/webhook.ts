@@ -13,7 +13,7 @@ export async function listWebhooksOf(db: Db, projectId: number): Promise<Row<'we
   return db.selectFrom('webhooks').selectAll().where('project_id', '=', projectId).orderBy('id').execute();
 }
 
-export type WebhookFilter = {
+export type WebhookListFilter = {
   enabled?: boolean | undefined;
   /** A part of the name or the URL. */
   text?: string | undefined;
@@ -23,7 +23,7 @@ export type WebhookFilter = {
 export async function listWebhooks(
   db: Db,
   projectId: number,
-  filter: WebhookFilter,
+  filter: WebhookListFilter,
   page: PageQuery,
 ): Promise<Page<Row<'webhooks'>>> {
   let query = db.selectFrom('webhooks').selectAll().where('project_id', '=', projectId);

@@ -1,0 +1,91 @@
+/** A project is a tenant: everything belongs to one, and nobody sees into another's. Project 1 is always there. */
+
+import { z } from 'zod';
+import { deleteProjectActions } from '../../store/action.ts';
+import { deleteProjectAlarmRules } from '../../store/alarm-rule.ts';
+import { countDevices } from '../../store/device.ts';
+import { deleteProjectDeviceTypes } from '../../store/device-type.ts';
+import { deleteProjectGroups } from '../../store/group.ts';
+import { deleteProjectKeys } from '../../store/key.ts';
+import { deleteProjectLinks } from '../../store/link.ts';
+import { pageQuery } from '../../store/page.ts';
+import {
+  deleteProject as deleteProjectRow,
+  findProject,
+  holdProject,
+  insertProject,
+  listProjects as listProjectRows,
+  renameProject,
+} from '../../store/project.ts';
+import type { Db, Row } from '../../store/schema.ts';
+import { takeNumbers } from '../../store/sequence.ts';
+import { deleteProjectUsers } from '../../store/user.ts';
+import { deleteProjectWebhooks } from '../../store/webhook.ts';
+import type { Context } from '../context.ts';
+import { Fault } from '../fault.ts';
+import { instant, nameSchema, numberedPageSchema, parseInput } from '../input.ts';
+import { makeChange } from './audit.ts';
+import type { Caller } from './caller.ts';
+
+const projectSchema = z.strictObject({ name: nameSchema });
+
+function viewProject(row: Row<'projects'>) {
+  return { id: row.id, name: row.name, created_at: instant(row.created_at) };
+}
+
+export async function createProject(ctx: Context, caller: Caller, input: unknown) {
+  const given = parseInput(projectSchema, input);
+  return makeChange(ctx, caller, async (tx, note) => {
+    const row = { id: await takeNumbers(tx, 'project', 1), name: given.name, created_at: ctx.now() };
+    await insertProject(tx, row);
+    await note('project.create', { kind: 'project', id: row.id }, given);
+    return viewProject(row);
+  });
+}
+
+export async function listProjects(ctx: Context, input: unknown) {
+  const page = await listProjectRows(ctx.db, pageQuery(parseInput(numberedPageSchema, input)));
+  return { ...page, items: page.items.map(viewProject) };
+}
+
+export async function getProject(ctx: Context, id: number) {
+  return viewProject(await requireProject(ctx.db, id));
+}
+
+export async function changeProject(ctx: Context, caller: Caller, id: number, input: unknown) {
+  const given = parseInput(projectSchema, input);
+  await makeChange(ctx, caller, async (tx, note) => {
+    await requireProject(tx, id);
+    await renameProject(tx, id, given.name);
+    await note('project.change', { kind: 'project', id }, given);
+  });
+  return getProject(ctx, id);
+}
+
+/** Deletes a project and its set-up. Its devices must have been deleted before: they are the part that can't be typed in again. */
+export async function deleteProject(ctx: Context, caller: Caller, id: number): Promise<void> {
+  if (id === 1) throw new Fault('conflict', 'project 1 is always there');
+  await makeChange(ctx, caller, async (tx, note) => {
+    await holdProject(tx, id);
+    const row = await requireProject(tx, id);
+    if ((await countDevices(tx, id, {})) > 0) {
+      throw new Fault('in_use', 'the project still has devices');
+    }
+    await deleteProjectLinks(tx, id);
+    await deleteProjectActions(tx, id);
+    await deleteProjectWebhooks(tx, id);
+    await deleteProjectAlarmRules(tx, id);
+    await deleteProjectDeviceTypes(tx, id);
+    await deleteProjectGroups(tx, id);
+    await deleteProjectUsers(tx, id);
+    await deleteProjectKeys(tx, id);
+    await deleteProjectRow(tx, id);
+    await note('project.delete', { kind: 'project', id }, { name: row.name });
+  });
+}
+
+async function requireProject(db: Db, id: number): Promise<Row<'projects'>> {
+  const row = await findProject(db, id);
+  if (!row) throw new Fault('not_found', `there is no project ${id}`);
+  return row;
+}

@@ -1,0 +1,201 @@
+/**
+ * The way of a command: written down with its trigger in one commit, and sent when the commit is done. What
+ * arrives in the same turn shares a commit. If it can't be stored, nothing is sent.
+ */
+
+import { createBatch } from '../../batch.ts';
+import { insertCommands, retireCommands } from '../../store/command.ts';
+import { isDuplicate } from '../../store/dialect.ts';
+import { listGroupPaths } from '../../store/group.ts';
+import { fromJson, toJson } from '../../store/json.ts';
+import { takeLinkUse } from '../../store/link.ts';
+import { inTransaction } from '../../store/open.ts';
+import type { Db, NewRow, Row } from '../../store/schema.ts';
+import { findAnswer, insertAnswer, insertTriggers } from '../../store/trigger.ts';
+import type { Context } from '../context.ts';
+import { type CommandInForce, retires } from '../device/in-force.ts';
+import type { Slot } from '../device/state.ts';
+import { idsOnPath, scopesOfTarget } from '../device/target.ts';
+import { Fault } from '../fault.ts';
+import type { IssueAnswer, IssueJob, Issues } from '../jobs.ts';
+import type { NewCommand } from './new-command.ts';
+import { sendPulse, sendState } from './send.ts';
+
+/** Jobs in one commit: enough to make the commit cheap, few enough to keep it short. */
+const jobsPerCommit = 500;
+const answersKeptMs = 24 * 60 * 60 * 1_000;
+
+type IssueContext = Pick<Context, 'db' | 'log' | 'now' | 'cache' | 'feed' | 'live'>;
+
+export function createIssues(ctx: IssueContext): Issues {
+  return createBatch<IssueJob, IssueAnswer>((jobs) => commit(ctx, jobs), jobsPerCommit, {
+    isOfOneJob: isDuplicate,
+  });
+}
+
+/** Issues a job and waits for the commit. Throws a `Fault`; `unavailable` when it could not be stored. */
+export async function issue(ctx: Context, job: IssueJob): Promise<IssueAnswer> {
+  try {
+    return await ctx.queues.issues.add(job);
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    ctx.log.error({ err: error }, 'a trigger could not be stored');
+    throw new Fault('unavailable', 'it could not be stored, so nothing was sent: try again', {
+      retryAfter: 5,
+    });
+  }
+}
+
+type Settled = { answer: IssueAnswer | Fault; commands: readonly NewCommand[] };
+
+async function commit(ctx: IssueContext, jobs: readonly IssueJob[]): Promise<(IssueAnswer | Fault)[]> {
+  const pathOf = await groupPaths(ctx, jobs);
+  const { settled, retired } = await inTransaction(ctx.db, async (tx) => {
+    const outcomes: Settled[] = [];
+    for (const job of jobs) outcomes.push(await admit(ctx, tx, job));
+    const admitted = outcomes.flatMap((outcome) => outcome.commands);
+    const retirements = retirementsOf(ctx, admitted, pathOf);
+    const triggers = jobs.flatMap((job, place) =>
+      job.trigger && isIssued(outcomes[place]?.answer) ? job.trigger : [],
+    );
+    await insertTriggers(tx, triggers);
+    const retiredIds = new Set([...retirements.values()].flat().map((command) => command.id));
+    await insertCommands(
+      tx,
+      admitted.map((command) => rowOf(command, retiredIds)),
+      admitted.flatMap(pulseRows),
+    );
+    await retireCommands(tx, [...retiredIds]);
+    return { settled: outcomes, retired: retirements };
+  });
+
+  for (const { commands } of settled) {
+    for (const command of commands) send(ctx, command, retired.get(command.id) ?? []);
+  }
+  return settled.map((outcome) => outcome.answer);
+}
+
+/** It is on disk by now: what goes wrong in sending it does not make the answer wrong, devices catch up. */
+function send(ctx: IssueContext, command: NewCommand, retired: readonly CommandInForce[]): void {
+  try {
+    if (isStateCommand(command)) sendState(ctx, command, retired);
+    else sendPulse(ctx, command);
+  } catch (error) {
+    ctx.log.error({ err: error, command: command.id }, 'a command could not be sent to everyone at once');
+  }
+}
+
+function isIssued(answer: IssueAnswer | Fault | undefined): boolean {
+  return answer !== undefined && !(answer instanceof Fault) && answer.replay === undefined;
+}
+
+/** Decides whether a job is issued, replayed or refused, and takes what it needs for that. */
+async function admit(ctx: IssueContext, tx: Db, job: IssueJob): Promise<Settled> {
+  const { idempotency, linkId, commands } = job;
+  if (idempotency) {
+    const first = await findFirstAnswer(ctx, tx, idempotency);
+    if (first !== undefined) {
+      const answer = first instanceof Fault ? first : { replay: first };
+      return { answer, commands: [] };
+    }
+  }
+  if (linkId !== undefined && !(await takeLinkUse(tx, linkId, ctx.now()))) {
+    return { answer: linkEnded(), commands: [] };
+  }
+  if (idempotency) {
+    await insertAnswer(tx, {
+      caller: idempotency.caller,
+      idempotency_key: idempotency.key,
+      call_hash: idempotency.callHash,
+      trigger_id: idempotency.triggerId,
+      answer_json: toJson(idempotency.answer),
+      created_at: ctx.now(),
+    });
+  }
+  return { answer: { replay: undefined }, commands };
+}
+
+/** A link that can't fire any more. */
+export function linkEnded(): Fault {
+  return new Fault('link_ended', 'this link has ended or is used up');
+}
+
+/** The first answer to the same call, a `Fault` when the key was used for another call, undefined for a new key. */
+export async function findFirstAnswer(
+  ctx: Pick<Context, 'now'>,
+  db: Db,
+  call: { caller: string; key: string; callHash: string },
+): Promise<unknown> {
+  const known = await findAnswer(db, call.caller, call.key, ctx.now() - answersKeptMs);
+  if (!known) return undefined;
+  if (known.call_hash === call.callHash) return fromJson<unknown>(known.answer_json);
+  return new Fault('idempotency_conflict', 'this Idempotency-Key was used for another call');
+}
+
+function isStateCommand(command: NewCommand): command is NewCommand & { slot: Slot } {
+  return command.slot !== null;
+}
+
+/** Which commands in force each of these makes meaningless, those issued in the same commit included. */
+function retirementsOf(
+  ctx: IssueContext,
+  commands: readonly NewCommand[],
+  pathOf: (groupId: number) => readonly number[],
+): Map<string, CommandInForce[]> {
+  const retirements = new Map<string, CommandInForce[]>();
+  const fresh: CommandInForce[] = [];
+  for (const command of commands) {
+    if (!isStateCommand(command)) continue;
+    const older = fresh.filter((other) => retires(command, other, pathOf));
+    retirements.set(command.id, [...ctx.live.inForce.retiredBy(command, pathOf), ...older]);
+    fresh.push(command);
+  }
+  return retirements;
+}
+
+async function groupPaths(
+  ctx: IssueContext,
+  jobs: readonly IssueJob[],
+): Promise<(groupId: number) => readonly number[]> {
+  const projects = new Set(
+    jobs.flatMap((job) =>
+      job.commands
+        .filter((command) => command.slot !== null && 'groups' in command.target)
+        .map((command) => command.projectId),
+    ),
+  );
+  const paths = new Map<number, readonly number[]>();
+  for (const projectId of projects) {
+    const rows = await ctx.cache.get(`group paths ${projectId}`, () => listGroupPaths(ctx.db, projectId));
+    for (const row of rows) paths.set(row.id, idsOnPath(row.path));
+  }
+  return (groupId) => paths.get(groupId) ?? [groupId];
+}
+
+function rowOf(command: NewCommand, retiredIds: ReadonlySet<string>): Row<'commands'> {
+  return {
+    id: command.id,
+    project_id: command.projectId,
+    trigger_id: command.triggerId,
+    source: command.source,
+    function: command.function,
+    slot: command.slot,
+    params_json: toJson(command.params),
+    target_json: toJson(command.target),
+    issued_at: command.issuedAt,
+    expires_at: command.expiresAt,
+    in_force: command.slot !== null && !retiredIds.has(command.id) ? 1 : 0,
+    canceled_at: null,
+  };
+}
+
+function pulseRows(command: NewCommand): NewRow<'pulses'>[] {
+  const { slot, expiresAt } = command;
+  if (slot !== null || expiresAt === null) return [];
+  return scopesOfTarget(command.target).map((scope) => ({
+    project_id: command.projectId,
+    scope,
+    expires_at: expiresAt,
+    command_id: command.id,
+  }));
+}

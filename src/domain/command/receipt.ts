@@ -1,0 +1,89 @@
+/** A receipt is what one device says about one command. Receipts are facts: stored once, never changed. */
+import { z } from 'zod';
+import { createBatch } from '../../batch.ts';
+import { findCommands } from '../../store/command.ts';
+import { fromJson } from '../../store/json.ts';
+import { inTransaction } from '../../store/open.ts';
+import { insertReceipts } from '../../store/receipt.ts';
+import type { NewRow } from '../../store/schema.ts';
+import type { Context } from '../context.ts';
+import type { DeviceFacts } from '../device/presence.ts';
+import { matchesTarget, type Target } from '../device/target.ts';
+import { Fault } from '../fault.ts';
+import { parseInput } from '../input.ts';
+import type { ReceiptJob, Receipts } from '../jobs.ts';
+
+const messagesPerCommit = 1_000;
+const receiptsPerMessageMax = 1_000;
+const detailMax = 500;
+
+const receiptSchema = z.object({
+  id: z.string().max(36),
+  status: z.enum(['received', 'applied', 'failed']),
+  detail: z
+    .string()
+    .transform((text) => text.slice(0, detailMax))
+    .nullish(),
+});
+const receiptsSchema = z.union([
+  z.array(receiptSchema).min(1).max(receiptsPerMessageMax),
+  receiptSchema.transform((receipt) => [receipt]),
+]);
+
+type ReceiptContext = Pick<Context, 'db' | 'now' | 'feed'>;
+
+export function createReceipts(ctx: ReceiptContext): Receipts {
+  return createBatch<ReceiptJob, true>((jobs) => commit(ctx, jobs), messagesPerCommit);
+}
+
+/**
+ * Stores one receipt or an array of them; resolves once they are stored. Throws `bad_request`, or
+ * `unknown_command` when a command is not one for this device: the others of the array are stored all the same.
+ */
+export async function takeReceipts(ctx: Context, device: DeviceFacts, input: unknown): Promise<void> {
+  await ctx.queues.receipts.add({ device, receipts: parseInput(receiptsSchema, input) });
+}
+
+async function commit(ctx: ReceiptContext, jobs: readonly ReceiptJob[]): Promise<(true | Fault)[]> {
+  const at = ctx.now();
+  const targets = new Map<string, Target>();
+  const byProject = Map.groupBy(jobs, (job) => job.device.projectId);
+  for (const [projectId, ofProject] of byProject) {
+    const ids = new Set(ofProject.flatMap((job) => job.receipts.map((receipt) => receipt.id)));
+    for (const row of await findCommands(ctx.db, projectId, [...ids])) {
+      targets.set(`${projectId} ${row.id}`, fromJson<Target>(row.target_json));
+    }
+  }
+  const isOwn = (device: DeviceFacts, commandId: string) => {
+    const target = targets.get(`${device.projectId} ${commandId}`);
+    return target !== undefined && matchesTarget(target, device);
+  };
+  const taken = jobs.flatMap(({ device, receipts }) =>
+    receipts.filter((receipt) => isOwn(device, receipt.id)).map((receipt) => ({ device, receipt })),
+  );
+  const rows = taken.map(
+    ({ device, receipt }): NewRow<'receipts'> => ({
+      command_id: receipt.id,
+      device_id: device.id,
+      status: receipt.status,
+      detail: receipt.detail ?? null,
+      at,
+    }),
+  );
+  if (rows.length > 0) await inTransaction(ctx.db, (tx) => insertReceipts(tx, rows));
+  for (const { device, receipt } of taken) {
+    const { projectId, id: deviceId } = device;
+    ctx.feed.publish({
+      kind: 'receipt',
+      projectId,
+      commandId: receipt.id,
+      deviceId,
+      status: receipt.status,
+      at,
+    });
+  }
+  return jobs.map(({ device, receipts }) => {
+    const foreign = receipts.find((receipt) => !isOwn(device, receipt.id));
+    return foreign ? new Fault('unknown_command', `there is no command ${foreign.id} for this device`) : true;
+  });
+}

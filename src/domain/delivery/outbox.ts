@@ -1,0 +1,151 @@
+/**
+ * What a transaction writes besides its own rows: events, and a delivery for every webhook that gets one. Filled while
+ * the transaction runs, written at its end, handed to the outgoing door when it is committed.
+ */
+import { hasUnfinished, insertDeliveries } from '../../store/delivery.ts';
+import { inlineBytesMax, insertEvents, type NewEvent } from '../../store/event.ts';
+import { insertFirings } from '../../store/firing.ts';
+import type { Db, NewRow, Row } from '../../store/schema.ts';
+import { holdWebhook } from '../../store/webhook.ts';
+import type { Context } from '../context.ts';
+import type { StoredEvent } from '../event/event.ts';
+import { newId } from '../id.ts';
+import type { ReadyWebhook } from '../webhook/ready-webhook.ts';
+import type { ClaimedDelivery } from './outbound.ts';
+
+export type EventWithBody = StoredEvent & { body: Uint8Array };
+
+export type Outbox = {
+  add(event: EventWithBody, webhooks: Iterable<ReadyWebhook>): void;
+  addFirings(rows: readonly NewRow<'firings'>[]): void;
+  /** Writes everything; the last thing in the transaction. */
+  write(tx: Db): Promise<void>;
+  /** After the commit: first attempts begin at once. */
+  send(): void;
+  readonly firings: number;
+  /** Each event with how many webhooks get it. */
+  readonly events: readonly { event: EventWithBody; deliveries: number }[];
+};
+
+export function createOutbox(ctx: Pick<Context, 'now' | 'live' | 'process'>): Outbox {
+  const now = ctx.now();
+  const events: { event: EventWithBody; deliveries: number }[] = [];
+  const deliveries: NewRow<'deliveries'>[] = [];
+  const firings: NewRow<'firings'>[] = [];
+  const claimed: ClaimedDelivery[] = [];
+  const waking = new Set<string>();
+  const capacity = new Map<string, number>();
+  const ordered: NewRow<'deliveries'>[] = [];
+
+  /** The first attempt is ours right away where a lane has capacity, so that nobody has to look for it. */
+  function takeCapacity(webhookId: string): boolean {
+    const left = capacity.get(webhookId) ?? ctx.live.outbound.capacity(webhookId);
+    capacity.set(webhookId, left - 1);
+    return left > 0;
+  }
+
+  function add(event: EventWithBody, webhooks: Iterable<ReadyWebhook>): void {
+    let count = 0;
+    for (const webhook of webhooks) {
+      count += 1;
+      const row = newDelivery(webhook, event, now);
+      const isOurs = !webhook.ordered && takeCapacity(webhook.id);
+      if (isOurs) Object.assign(row, { status: 'sending', node_id: ctx.process.nodeId });
+      deliveries.push(row);
+      if (webhook.ordered) ordered.push(row);
+      if (isOurs) claimed.push(claimedDelivery(row, event));
+      else waking.add(webhook.id);
+    }
+    events.push({ event, deliveries: count });
+  }
+
+  /** Those that are not the first of their order wait until the turn is passed to them (store/delivery.ts). */
+  async function takeTurns(tx: Db): Promise<void> {
+    // In one order everywhere, so that two transactions never wait for each other.
+    for (const webhookId of [...new Set(ordered.map((row) => row.webhook_id))].sort())
+      await holdWebhook(tx, webhookId);
+    const taken = new Set<string>();
+    for (const row of ordered) {
+      const key = row.order_key ?? '';
+      const isTaken = taken.has(key) || (await hasUnfinished(tx, key));
+      row.status = isTaken ? 'waiting' : 'pending';
+      taken.add(key);
+    }
+  }
+
+  return {
+    add,
+    addFirings: (rows) => void firings.push(...rows),
+    async write(tx) {
+      await insertEvents(
+        tx,
+        events.map(({ event }) => rowOf(event)),
+      );
+      await takeTurns(tx);
+      await insertDeliveries(tx, deliveries);
+      await insertFirings(tx, firings);
+    },
+    send() {
+      ctx.live.outbound.take(claimed);
+      ctx.live.outbound.wake(waking);
+    },
+    get firings() {
+      return firings.length;
+    },
+    events,
+  };
+}
+
+/** Under what an unfinished delivery of an ordered webhook keeps its turn; null where there are no turns. */
+export function orderKeyOf(webhook: ReadyWebhook, deviceId: number | null): string | null {
+  return webhook.ordered ? `${webhook.id} ${deviceId ?? 0}` : null;
+}
+
+/** A delivery that is due at once. */
+export function newDelivery(webhook: ReadyWebhook, event: StoredEvent, now: number): Row<'deliveries'> {
+  return {
+    id: newId(now),
+    project_id: event.projectId,
+    webhook_id: webhook.id,
+    event_id: event.id,
+    status: 'pending',
+    attempts: 0,
+    next_at: now,
+    node_id: null,
+    order_key: orderKeyOf(webhook, event.deviceId),
+    last_status: null,
+    last_error: null,
+    created_at: now,
+    finished_at: null,
+  };
+}
+
+function claimedDelivery(row: NewRow<'deliveries'>, event: EventWithBody): ClaimedDelivery {
+  // What the store keeps in parts is read in parts for the attempt, and takes no memory until then.
+  const isLarge = event.bodyBytes > inlineBytesMax;
+  return {
+    id: row.id,
+    projectId: row.project_id,
+    webhookId: row.webhook_id,
+    eventId: row.event_id,
+    attempts: row.attempts,
+    orderKey: row.order_key ?? null,
+    event: isLarge ? { ...event, body: null } : event,
+  };
+}
+
+function rowOf(event: EventWithBody): NewEvent {
+  return {
+    id: event.id,
+    project_id: event.projectId,
+    kind: event.kind,
+    type: event.type,
+    label: event.label,
+    device_id: event.deviceId,
+    origin_json: JSON.stringify(event.origin),
+    media_type: event.mediaType,
+    body: event.body,
+    problem: event.problem,
+    at: event.at,
+  };
+}

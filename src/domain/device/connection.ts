@@ -1,0 +1,199 @@
+/**
+ * A device comes, is caught up, and goes. On connect it learns its whole state and the pulses it has missed;
+ * what is sent meanwhile waits, so that nothing overtakes and nothing is lost between the two.
+ */
+import { listPendingPulses } from '../../store/command.ts';
+import { type DeviceRow, findDeviceByTokenHash, findDevices, tagsOfDevices } from '../../store/device.ts';
+import { fromJson } from '../../store/json.ts';
+import { listFinished } from '../../store/receipt.ts';
+import type { Row } from '../../store/schema.ts';
+import { hashToken, isWellFormed } from '../access/token.ts';
+import type { Context } from '../context.ts';
+import { Fault } from '../fault.ts';
+import { instant } from '../input.ts';
+import { slots, stateOf } from './in-force.ts';
+import type { ConnectedDevice, Connection, Door, Outgoing } from './presence.ts';
+import type { CommandMessage } from './protocol.ts';
+import { idsOnPath, matchesTarget, scopesOfDevice, type Target } from './target.ts';
+
+type Heard = Outgoing['event'];
+const everything: readonly Heard[] = ['state', 'command'];
+
+/** The device whose token was presented; throws `bad_token`. */
+export async function authenticateDevice(ctx: Context, token: unknown): Promise<ConnectedDevice> {
+  const generation = ctx.cache.generation();
+  const row =
+    typeof token === 'string' && isWellFormed(token, 'fhd')
+      ? await findDeviceByTokenHash(ctx.db, hashToken(token))
+      : undefined;
+  if (!row) throw new Fault('bad_token', 'no valid device token was given');
+  return connectedDeviceOf(row, (await tagsOfDevices(ctx.db, [row.id])).get(row.id) ?? [], generation);
+}
+
+function connectedDeviceOf(row: DeviceRow, tags: readonly string[], generation: number): ConnectedDevice {
+  return {
+    generation,
+    id: row.id,
+    projectId: row.project_id,
+    name: row.name,
+    typeId: row.type_id,
+    groupPath: idsOnPath(row.group_path ?? ''),
+    tags: new Set(tags),
+  };
+}
+
+/**
+ * A device has come in by a door: it is online from now on and is caught up. By a door where devices subscribe,
+ * `heard` is empty, and `catchUp` follows as they do.
+ */
+export async function openConnection(
+  ctx: Context,
+  opened: { door: Door; handle: unknown; address: string | null; device: ConnectedDevice },
+  heard: readonly Heard[] = everything,
+): Promise<Connection> {
+  const connection: Connection = { ...opened, backlog: [] };
+  const { device, door, address } = opened;
+  const isFirst = ctx.live.presence.add(connection);
+  const now = ctx.now();
+  ctx.queues.sightings.deviceSeen(device.id, { connected_at: now, last_seen_at: now, address });
+  if (isFirst) {
+    ctx.feed.publish({ kind: 'online', projectId: device.projectId, deviceId: device.id, door: door.name });
+  }
+  try {
+    // Moved or retagged between the handshake and here: then it was not connected yet and nobody told it.
+    if (device.generation !== ctx.cache.generation()) await reread(ctx, device.projectId, [connection]);
+    await bring(ctx, connection, heard);
+  } catch (error) {
+    closeConnection(ctx, connection);
+    throw error;
+  }
+  return connection;
+}
+
+/** The device has gone. Calling it twice does no harm. */
+export function closeConnection(ctx: Context, connection: Connection): void {
+  if (!ctx.live.presence.remove(connection)) return;
+  const { device, door } = connection;
+  ctx.queues.sightings.deviceSeen(device.id, { last_seen_at: ctx.now() });
+  ctx.feed.publish({ kind: 'offline', projectId: device.projectId, deviceId: device.id, door: door.name });
+}
+
+/**
+ * A device begins to hear state or commands: it is sent the whole state, or the pulses that are pending. The door
+ * delivers what is sent from this call on.
+ */
+export async function catchUp(ctx: Context, connection: Connection, heard: readonly Heard[]): Promise<void> {
+  // What is under way is taken over: this one brings what that one was to bring as well.
+  await bring(ctx, connection, connection.backlog === null ? heard : everything);
+}
+
+/**
+ * Sends the whole state and the pulses that are pending, or one of them. The database is asked first and memory
+ * last, in one go with the sending: a command that is committed in between is in memory by then or in the backlog.
+ */
+async function bring(ctx: Context, connection: Connection, heard: readonly Heard[]): Promise<void> {
+  const backlog = [...(connection.backlog ?? [])];
+  connection.backlog = backlog;
+  let device: ConnectedDevice;
+  let finished = new Set<string>();
+  let pulses: Row<'commands'>[] = [];
+  do {
+    device = connection.device;
+    if (heard.includes('state')) {
+      const inForce = slots.flatMap((slot) => ctx.live.inForce.matching(connection.device, slot));
+      const known = inForce.map((command) => command.id);
+      finished = await listFinished(ctx.db, device.id, known);
+    }
+    if (heard.includes('command')) {
+      const scopes = scopesOfDevice(device);
+      pulses = await listPendingPulses(ctx.db, device.projectId, scopes, device.id, ctx.now());
+    }
+    if (connection.backlog !== backlog) return;
+    // Moved or retagged meanwhile: what was read is for the place it had.
+  } while (connection.device !== device);
+
+  connection.backlog = null;
+  if (heard.includes('state')) sendWholeState(ctx, connection, finished);
+  const sent = new Set<string>();
+  for (const row of pulses) {
+    const target = fromJson<Target>(row.target_json);
+    if (row.canceled_at !== null || !matchesTarget(target, device)) continue;
+    sent.add(row.id);
+    ctx.live.presence.send([connection], { event: 'command', message: commandMessage(row) });
+  }
+  for (const outgoing of backlog) {
+    // What changed meanwhile is part of the whole state already.
+    const isSent = outgoing.event === 'state' ? heard.includes('state') : sent.has(outgoing.message.id);
+    if (!isSent) ctx.live.presence.send([connection], outgoing);
+  }
+}
+
+function sendWholeState(ctx: Context, connection: Connection, finished: ReadonlySet<string>): void {
+  const { device } = connection;
+  const now = ctx.now();
+  const causes = slots
+    .flatMap((slot) => ctx.live.inForce.matching(device, slot))
+    .filter((command) => command.expiresAt === null || command.expiresAt > now)
+    .map((command) => command.id)
+    .filter((id) => !finished.has(id))
+    .sort();
+  ctx.live.presence.send([connection], {
+    event: 'state',
+    message: { ...stateOf(ctx.live.inForce, device, now), causes },
+  });
+}
+
+/** A pulse as devices get it. */
+export function commandMessage(row: Row<'commands'>): CommandMessage {
+  return {
+    id: row.id,
+    function: row.function,
+    params: fromJson<Record<string, unknown>>(row.params_json),
+    issued_at: instant(row.issued_at),
+    expires_at: instant(row.expires_at ?? row.issued_at),
+    trigger_id: row.trigger_id,
+  };
+}
+
+/** The devices' groups or tags have changed: file them anew and tell each what holds in its new place. */
+export async function refreshConnected(
+  ctx: Context,
+  projectId: number,
+  connections: readonly Connection[],
+): Promise<void> {
+  await reread(ctx, projectId, connections);
+  for (const connection of connections) {
+    if (connection.backlog !== null) continue;
+    try {
+      await bring(ctx, connection, everything);
+    } catch (error) {
+      ctx.log.error(
+        { err: error, device: connection.device.id },
+        'a device could not be told of its new place',
+      );
+      hangUp(ctx, connection);
+    }
+  }
+}
+
+async function reread(ctx: Context, projectId: number, connections: readonly Connection[]): Promise<void> {
+  const ids = [...new Set(connections.map((connection) => connection.device.id))];
+  const generation = ctx.cache.generation();
+  const rows = await findDevices(ctx.db, projectId, ids);
+  const tags = await tagsOfDevices(ctx.db, ids);
+  for (const row of rows)
+    ctx.live.presence.refile(connectedDeviceOf(row, tags.get(row.id) ?? [], generation));
+}
+
+/** Ends every connection of a device whose token is worth nothing any more. */
+export function disconnectDevice(ctx: Context, deviceId: number): void {
+  for (const connection of [...ctx.live.presence.connectionsOf(deviceId)]) {
+    hangUp(ctx, connection);
+  }
+}
+
+/** Sends a connection away: the device comes back and is caught up, if it still may. */
+function hangUp(ctx: Context, connection: Connection): void {
+  connection.door.disconnect(connection);
+  closeConnection(ctx, connection);
+}

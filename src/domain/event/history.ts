@@ -1,0 +1,78 @@
+/** What was said, looked at afterwards: lists, single events, their bodies. */
+import { z } from 'zod';
+import { type EventFilter, listEvents as listEventRows } from '../../store/event.ts';
+import { findOwned } from '../../store/owned.ts';
+import { pageQuery } from '../../store/page.ts';
+import type { Row } from '../../store/schema.ts';
+import type { Caller } from '../access/caller.ts';
+import type { Context } from '../context.ts';
+import { Fault } from '../fault.ts';
+import { firstIdAt } from '../id.ts';
+import { flagSchema, idSchema, instant, instantSchema, parseInput, timedPageSchema } from '../input.ts';
+import { bodyOf, eventKinds, eventOf, type Origin, payloadOf } from './event.ts';
+
+function viewEvent(row: Row<'events'>) {
+  const event = eventOf(row);
+  return {
+    id: event.id,
+    kind: event.kind,
+    type: event.type,
+    label: event.label,
+    device: viewDevice(event.origin.device),
+    key: event.origin.key ?? null,
+    user: event.origin.user ?? null,
+    rule_id: event.origin.rule_id ?? null,
+    media_type: event.mediaType,
+    bytes: event.bodyBytes,
+    problem: event.problem,
+    at: instant(event.at),
+  };
+}
+
+/** The device as it was then, in the words of the devices' own list. */
+function viewDevice(device: Origin['device']) {
+  if (!device) return null;
+  const { id, name, type, group_id, group_path, tags, ip } = device;
+  return { id, name, type, group_id, group_path, tags, address: ip };
+}
+
+const filterSchema = timedPageSchema.extend({
+  kind: z.enum(eventKinds).optional(),
+  type: z.string().optional(),
+  label: z.string().optional(),
+  device_id: idSchema.optional(),
+  refused: flagSchema.optional(),
+  from: instantSchema.optional(),
+  to: instantSchema.optional(),
+});
+
+/** Newest first. `from` is part of the range, `to` is not. */
+export async function listEvents(ctx: Context, caller: Caller, input: unknown) {
+  const { from, to, ...given } = parseInput(filterSchema, input);
+  const filter: EventFilter = {
+    ...given,
+    from: from === undefined ? undefined : firstIdAt(from),
+    below: to === undefined ? undefined : firstIdAt(to),
+  };
+  const page = await listEventRows(ctx.db, caller.projectId, filter, pageQuery(given));
+  return { ...page, items: page.items.map(viewEvent) };
+}
+
+/** One event with what it says: `data` where that is JSON of a size to read. */
+export async function getEvent(ctx: Context, caller: Caller, id: string) {
+  const row = await requireEvent(ctx, caller, id);
+  const event = eventOf(row);
+  return { ...viewEvent(row), data: event.body ? (payloadOf(event, event.body) ?? null) : null };
+}
+
+/** The bytes of an event as they came. */
+export async function getEventBody(ctx: Context, caller: Caller, id: string) {
+  const event = eventOf(await requireEvent(ctx, caller, id));
+  return { mediaType: event.mediaType, bytes: event.bodyBytes, parts: bodyOf(ctx.db, event) };
+}
+
+async function requireEvent(ctx: Context, caller: Caller, id: string): Promise<Row<'events'>> {
+  const row = await findOwned(ctx.db, 'events', caller.projectId, id);
+  if (!row) throw new Fault('not_found', 'there is no such event');
+  return row;
+}

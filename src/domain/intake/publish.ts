@@ -1,0 +1,162 @@
+/**
+ * What a device says, whichever door it comes in by: an event, a message, or bytes. Each resolves with the id of the
+ * event once it is stored, with its deliveries; until then nothing is acknowledged.
+ */
+
+import { z } from 'zod';
+import type { Context } from '../context.ts';
+import { requireShallow, requireShallowValue } from '../depth.ts';
+import { isJsonType } from '../event/event.ts';
+import { originOf, type Sender } from '../event/origin.ts';
+import { isExactNumber, parseJsonExactly } from '../exact-json.ts';
+import { Fault } from '../fault.ts';
+import { nameSchema, parseInput } from '../input.ts';
+
+/** Bulk data and any message of a device. */
+export const messageBytesMax = 16 * 1_024 * 1_024;
+
+const jsonType = 'application/json';
+
+/** Members alone: the values inside may be numbers that only their text holds exactly, and must not be copied. */
+const membersSchema = z.custom<Record<string, unknown>>(
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !ArrayBuffer.isView(value) &&
+    !isExactNumber(value),
+  'must be an object',
+);
+const eventSchema = z.object({ eventType: nameSchema, eventData: membersSchema.nullish() });
+const labelSchema = nameSchema.refine((text) => !/[/+#]/.test(text), 'must not hold /, + or #');
+/** Subtopics are parted by dots or slashes. */
+const messageTypeSchema = nameSchema;
+
+/** `{eventType, eventData?}`. */
+export async function publishEvent(ctx: Context, sender: Sender, input: unknown): Promise<string> {
+  requireShallowValue(input);
+  const { eventType, eventData } = parseInput(eventSchema, input);
+  const payload = eventData ?? {};
+  return add(ctx, sender, {
+    kind: 'event',
+    type: eventType,
+    label: null,
+    mediaType: jsonType,
+    body: requireSize(Buffer.from(JSON.stringify(payload))),
+    payload,
+  });
+}
+
+/** Like `publishEvent`, from the bytes of its JSON: numbers stay exact. */
+export async function publishEventJson(ctx: Context, sender: Sender, json: Uint8Array): Promise<string> {
+  return publishEvent(ctx, sender, parseBytes(requireSize(json)));
+}
+
+/** A message as a value of JSON, or as bytes; `{type?, payload}`. */
+export async function publishMessage(ctx: Context, sender: Sender, input: unknown): Promise<string> {
+  const { type, payload } = parseInput(messageSchema, input);
+  if (ArrayBuffer.isView(payload) || payload instanceof ArrayBuffer) {
+    return publishMessageBytes(ctx, sender, { type: type ?? null, mediaType: null, bytes: bytesOf(payload) });
+  }
+  requireShallowValue(payload);
+  const body = requireSize(Buffer.from(JSON.stringify(payload)));
+  return add(ctx, sender, {
+    kind: 'message',
+    type: type ?? null,
+    label: null,
+    mediaType: jsonType,
+    body,
+    payload,
+  });
+}
+
+const messageSchema = z.object({
+  type: messageTypeSchema.nullish(),
+  payload: z.custom<unknown>((value) => value !== undefined && typeof value !== 'function', 'is missing'),
+});
+
+/**
+ * A message as it came over the wire: it goes on byte for byte. What is announced as JSON has to be; without an
+ * announcement it is JSON if it reads as JSON.
+ */
+export async function publishMessageBytes(
+  ctx: Context,
+  sender: Sender,
+  message: { type: string | null; mediaType: string | null; bytes: Uint8Array },
+): Promise<string> {
+  const type = message.type === null ? null : parseInput(messageTypeSchema, message.type);
+  const body = requireSize(message.bytes);
+  const read = readMessage(message.mediaType, body);
+  return add(ctx, sender, { kind: 'message', type, label: null, body, ...read });
+}
+
+function readMessage(announced: string | null, body: Uint8Array): { mediaType: string; payload?: unknown } {
+  if (announced !== null && !isJsonType(announced)) return { mediaType: announced };
+  try {
+    return { mediaType: announced ?? jsonType, payload: parseBytes(body) };
+  } catch (error) {
+    if (announced === null && error instanceof Fault) return { mediaType: 'application/octet-stream' };
+    throw error;
+  }
+}
+
+/** Bytes under a label, untouched from end to end. */
+export async function publishBulk(
+  ctx: Context,
+  sender: Sender,
+  label: unknown,
+  bytes: unknown,
+): Promise<string> {
+  if (!ArrayBuffer.isView(bytes) && !(bytes instanceof ArrayBuffer))
+    throw new Fault('bad_request', 'bulk data must be bytes');
+  return add(ctx, sender, {
+    kind: 'bulk',
+    type: null,
+    label: parseInput(labelSchema, label),
+    mediaType: 'application/octet-stream',
+    body: requireSize(bytesOf(bytes)),
+  });
+}
+
+function bytesOf(view: ArrayBufferView | ArrayBuffer): Uint8Array {
+  if (view instanceof ArrayBuffer) return new Uint8Array(view);
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+function requireSize(bytes: Uint8Array): Uint8Array {
+  if (bytes.length <= messageBytesMax) return bytes;
+  throw new Fault('too_large', `it has more than ${messageBytesMax} bytes`);
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+function parseBytes(bytes: Uint8Array): unknown {
+  requireShallow(bytes);
+  let text: string;
+  try {
+    text = decoder.decode(bytes);
+  } catch {
+    throw new Fault('bad_request', 'the JSON is not UTF-8');
+  }
+  try {
+    return parseJsonExactly(text);
+  } catch (error) {
+    throw new Fault('bad_request', `it is not JSON: ${(error as Error).message}`);
+  }
+}
+
+type Said = {
+  kind: 'event' | 'message' | 'bulk';
+  type: string | null;
+  label: string | null;
+  mediaType: string;
+  body: Uint8Array;
+  payload?: unknown;
+};
+
+async function add(ctx: Context, sender: Sender, said: Said): Promise<string> {
+  const { device } = sender;
+  ctx.queues.sightings.deviceSeen(device.id, { last_seen_at: ctx.now() });
+  const origin = await originOf(ctx, sender);
+  return ctx.queues.intake.add({ projectId: device.projectId, origin, ...said });
+}

@@ -1,0 +1,174 @@
+/**
+ * Events of the server itself: devices come and go, triggers fire, commands are covered or missed, webhooks are
+ * switched off. Made from what the feed tells, and written down only where a webhook asks for them.
+ */
+
+import { findCommands, listUnexpiredPulses } from '../../store/command.ts';
+import { findDevice, tagsOfDevices } from '../../store/device.ts';
+import { coverageOfCommands } from '../command/coverage.ts';
+import type { Context } from '../context.ts';
+import { idsOnPath } from '../device/target.ts';
+import type { Origin } from '../event/event.ts';
+import { originOf } from '../event/origin.ts';
+import type { Fact } from '../feed.ts';
+import { instant } from '../input.ts';
+import { readyWebhooks } from '../webhook/ready-webhook.ts';
+
+export const systemEventTypes = [
+  'device.online',
+  'device.offline',
+  'trigger.fired',
+  'command.covered',
+  'command.missed',
+  'webhook.disabled',
+] as const;
+export type SystemEventType = (typeof systemEventTypes)[number];
+
+/** Receipts come in bursts: a command is looked at again once they have settled for a moment. */
+const lookEveryMs = 500;
+const missingShownMax = 50;
+const jsonType = 'application/json';
+
+type Watched = { projectId: number; end: number | null; isDirty: boolean };
+
+export type SystemEvents = {
+  /** A listener of the feed. */
+  hear(fact: Fact): void;
+  /** Looks at the commands that are watched; answers the milliseconds until it wants to look again. */
+  look(): Promise<number>;
+  /** Takes up the commands that were watched before a restart. */
+  load(): Promise<void>;
+  /** Resolves when what was heard is written. */
+  drain(): Promise<void>;
+};
+
+export function createSystemEvents(ctx: Context): SystemEvents {
+  const watched = new Map<string, Watched>();
+  const writing = new Set<Promise<void>>();
+
+  function write(type: SystemEventType, projectId: number, data: object, deviceId?: number): void {
+    const work = record(ctx, { type, projectId, data, deviceId: deviceId ?? null }).catch((error: unknown) =>
+      ctx.log.error({ err: error, type }, 'an event of the server could not be stored'),
+    );
+    writing.add(work);
+    void work.finally(() => writing.delete(work));
+  }
+
+  async function watch(projectId: number, commandId: string, end: number | null): Promise<void> {
+    if (!(await asksForCoverage(ctx, projectId))) return;
+    watched.set(commandId, { projectId, end, isDirty: true });
+  }
+
+  async function lookAt(commandId: string, { projectId, end }: Watched): Promise<void> {
+    const [row] = await findCommands(ctx.db, projectId, [commandId]);
+    if (!row || row.canceled_at !== null) {
+      watched.delete(commandId);
+      return;
+    }
+    const coverage = (await coverageOfCommands(ctx, [row])).get(commandId);
+    if (!coverage) return;
+    const { devices, ...counts } = coverage;
+    const about = { command_id: commandId, trigger_id: row.trigger_id, function: row.function, ...counts };
+    const hasEnded = end !== null && end <= ctx.now();
+    if (counts.targeted > 0 && counts.applied === counts.targeted) write('command.covered', projectId, about);
+    else if (hasEnded && counts.targeted > 0) {
+      const missing = devices.filter((device) => device.status !== 'applied').slice(0, missingShownMax);
+      const named = missing.map(({ id, name, status }) => ({ id, name, status }));
+      write('command.missed', projectId, { ...about, missing_devices: named });
+    } else if (!hasEnded) return;
+    watched.delete(commandId);
+  }
+
+  return {
+    hear(fact) {
+      const { projectId } = fact.kind === 'firings' ? { projectId: 0 } : fact;
+      switch (fact.kind) {
+        case 'online':
+        case 'offline':
+          return write(`device.${fact.kind}`, projectId, { door: fact.door }, fact.deviceId);
+        case 'trigger': {
+          const { triggerId: trigger_id, actionEventId: event_id, source, commands } = fact;
+          return write('trigger.fired', projectId, { trigger_id, event_id, source, commands });
+        }
+        case 'webhook-disabled':
+          return write('webhook.disabled', projectId, { webhook_id: fact.webhookId, reason: fact.reason });
+        case 'command':
+          void watch(projectId, fact.commandId, fact.end).catch((error: unknown) =>
+            ctx.log.error({ err: error }, 'a command could not be watched'),
+          );
+          return;
+        case 'receipt': {
+          const known = watched.get(fact.commandId);
+          if (known) known.isDirty = true;
+        }
+      }
+    },
+    async look() {
+      const now = ctx.now();
+      for (const [id, command] of [...watched]) {
+        const hasEnded = command.end !== null && command.end <= now;
+        if (!command.isDirty && !hasEnded) continue;
+        command.isDirty = false;
+        await lookAt(id, command);
+      }
+      return lookEveryMs;
+    },
+    async load() {
+      for (const row of await listUnexpiredPulses(ctx.db, ctx.now()))
+        await watch(row.project_id, row.id, row.expires_at);
+    },
+    async drain() {
+      while (writing.size > 0) await Promise.all(writing);
+    },
+  };
+}
+
+/** Coverage is counted only for projects in which a webhook could get it. */
+async function asksForCoverage(ctx: Context, projectId: number): Promise<boolean> {
+  for (const { filter, enabled } of (await readyWebhooks(ctx, projectId)).values()) {
+    const named = filter.event_types?.some((type) => type.startsWith('command.')) ?? false;
+    if (enabled && (named || filter.kinds?.includes('system'))) return true;
+  }
+  return false;
+}
+
+type Recorded = { type: SystemEventType; projectId: number; data: object; deviceId: number | null };
+
+async function record(ctx: Context, { type, projectId, data, deviceId }: Recorded): Promise<void> {
+  const webhooks = await readyWebhooks(ctx, projectId);
+  if (webhooks.size === 0) return;
+  const origin = deviceId === null ? {} : await deviceOrigin(ctx, projectId, deviceId);
+  const about = origin.device
+    ? { device: { id: origin.device.id, name: origin.device.name }, ...data }
+    : data;
+  const payload = { ...about, at: instant(ctx.now()) };
+  const body = Buffer.from(JSON.stringify(payload));
+  const job = {
+    projectId,
+    kind: 'system' as const,
+    type,
+    label: null,
+    origin,
+    mediaType: jsonType,
+    body,
+    payload,
+  };
+  await ctx.queues.intake.addIfWanted(job);
+}
+
+async function deviceOrigin(ctx: Context, projectId: number, deviceId: number): Promise<Origin> {
+  const row = await findDevice(ctx.db, projectId, deviceId);
+  if (!row) return {};
+  const device = {
+    id: row.id,
+    projectId,
+    name: row.name,
+    typeId: row.type_id,
+    groupPath: idsOnPath(row.group_path ?? ''),
+    tags: new Set((await tagsOfDevices(ctx.db, [row.id])).get(row.id) ?? []),
+  };
+  return originOf(ctx, {
+    device,
+    address: ctx.live.presence.connectionsOf(deviceId)[0]?.address ?? row.address,
+  });
+}

@@ -1,0 +1,60 @@
+/** A command webhook: a caller's words for a receiver, on a second URL of a webhook that has one. */
+import { z } from 'zod';
+import { findGroup } from '../../store/group.ts';
+import { type Caller, requireScope } from '../access/caller.ts';
+import type { Context } from '../context.ts';
+import type { Origin } from '../event/event.ts';
+import { isExactNumber, parseJsonExactly } from '../exact-json.ts';
+import { Fault } from '../fault.ts';
+import { nameSchema, parseInput } from '../input.ts';
+import { readyWebhooks } from './ready-webhook.ts';
+
+const members = z.custom<Record<string, unknown>>(
+  (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !isExactNumber(value),
+  'must be an object',
+);
+const commandSchema = z.object({ action: nameSchema, parameters: members.optional() });
+
+/**
+ * Stores `{action, parameters?}` and delivers it to the module's command webhook like any event: signed, at least once.
+ * Needs the scope `command`. Throws `not_found` for a home or module that is not there or takes no commands, and
+ * `conflict` for one that is switched off.
+ */
+export async function sendCommand(
+  ctx: Context,
+  caller: Caller,
+  command: { homeId: number; moduleId: string; json: Uint8Array },
+): Promise<void> {
+  requireScope(caller, 'command');
+  const home = await findGroup(ctx.db, caller.projectId, command.homeId);
+  if (!home) throw new Fault('not_found', 'there is no such home');
+  // Of what the event is held against when it is stored: a webhook that is not known there would get nothing.
+  const webhooks = [...(await readyWebhooks(ctx, caller.projectId)).values()];
+  const webhook = webhooks.find(({ moduleId }) => moduleId === command.moduleId);
+  if (!webhook?.commandUrl) throw new Fault('not_found', 'there is no such module with a command webhook');
+  if (!webhook.enabled) throw new Fault('conflict', 'the module is switched off');
+  const { action, parameters = {} } = parseInput(commandSchema, readJson(command.json));
+  const origin: Origin = {
+    home_id: home.id,
+    ...(caller.kind === 'user' && caller.id !== null ? { user: { id: caller.id } } : {}),
+    ...(caller.kind === 'key' && caller.id !== null ? { key: { id: caller.id, name: caller.name } } : {}),
+  };
+  await ctx.queues.intake.add({
+    projectId: caller.projectId,
+    kind: 'command',
+    type: action,
+    label: null,
+    origin,
+    mediaType: 'application/json',
+    body: Buffer.from(JSON.stringify({ action, parameters })),
+    to: [webhook.id],
+  });
+}
+
+function readJson(bytes: Uint8Array): unknown {
+  try {
+    return parseJsonExactly(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw new Fault('bad_request', `the body is not JSON: ${(error as Error).message}`);
+  }
+}

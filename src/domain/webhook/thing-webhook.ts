@@ -1,0 +1,249 @@
+/**
+ * Webhooks that belong to one device, as Mainflux has them (seed 003): every message of the device goes to each of
+ * them, byte for byte and unsigned, and they end with the device.
+ */
+import { z } from 'zod';
+import { findDevice, findDevices } from '../../store/device.ts';
+import { findGroup } from '../../store/group.ts';
+import { fromJson } from '../../store/json.ts';
+import type { Db, Row } from '../../store/schema.ts';
+import { deleteWebhook, listWebhooksOf } from '../../store/webhook.ts';
+import { makeChange } from '../access/audit.ts';
+import type { Caller } from '../access/caller.ts';
+import type { Context } from '../context.ts';
+import { idsOnPath } from '../device/target.ts';
+import { Fault } from '../fault.ts';
+import { metadataSchema, parseInput } from '../input.ts';
+import { headersSchema, urlSchema } from './input.ts';
+import { addWebhooks, applyChange, headersOf, requireWebhook } from './webhook.ts';
+
+const nameMax = 254;
+const webhooksPerCallMax = 100;
+const limitDefault = 10;
+const limitMax = 200;
+
+/** Trimmed like every name: one database takes trailing spaces for equal and the other doesn't. */
+const thingNameSchema = z.string().trim().max(nameMax);
+const thingWebhookSchema = z.object({
+  name: thingNameSchema.min(1),
+  url: urlSchema,
+  headers: headersSchema.nullish(),
+  metadata: metadataSchema.nullish(),
+});
+const newSchema = z.array(thingWebhookSchema).min(1, 'the list is empty').max(webhooksPerCallMax);
+const changeSchema = thingWebhookSchema.extend({ name: thingNameSchema.default('') });
+const removalSchema = z.object({ webhook_ids: z.array(z.string().min(1)).min(1, 'the list is empty') });
+
+const whole = (fallback: number, min: number, max: number) =>
+  z
+    .string()
+    .regex(/^-?\d{1,9}$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.int().min(min).max(max))
+    .default(fallback);
+/** A parameter that stands twice is a list by now, and refused; unknown ones are passed over. */
+const pageSchema = z.object({
+  offset: whole(0, 0, 999_999_999),
+  limit: whole(limitDefault, 1, limitMax),
+  order: z.enum(['id', 'name']).default('id'),
+  dir: z.enum(['asc', 'desc']).default('desc'),
+  name: z.string().default(''),
+  url: z.string().default(''),
+  metadata: z
+    .string()
+    .transform((text, issue) => {
+      try {
+        return z.record(z.string(), z.json()).parse(JSON.parse(text));
+      } catch {
+        issue.addIssue({ code: 'custom', message: 'must be a JSON object' });
+        return z.NEVER;
+      }
+    })
+    .optional(),
+});
+
+export type ThingWebhook = {
+  id: string;
+  group_id: number | null;
+  thing_id: number;
+  name: string;
+  url: string;
+  headers?: Record<string, string>;
+  metadata?: Record<string, unknown>;
+};
+
+/** Makes all or none; throws `not_allowed` for a device that is not the caller's, as for one that is not there. */
+export async function createThingWebhooks(
+  ctx: Context,
+  caller: Caller,
+  thingId: number | null,
+  input: unknown,
+): Promise<ThingWebhook[]> {
+  const given = parseInput(newSchema, input);
+  const device = await requireThing(ctx.db, caller, thingId);
+  const rows = await addWebhooks(
+    ctx,
+    caller,
+    device.id,
+    given.map(({ name, url, headers, metadata }) => ({
+      name,
+      url,
+      description: '',
+      signature: 'none' as const,
+      headers: headers ?? {},
+      filter: { devices: [device.id], kinds: ['message' as const] },
+      metadata: metadata ?? {},
+      ordered: false,
+      enabled: true,
+    })),
+  );
+  return viewAll(ctx, caller, rows);
+}
+
+export async function listThingWebhooks(
+  ctx: Context,
+  caller: Caller,
+  thingId: number | null,
+  query: unknown,
+) {
+  const page = parseInput(pageSchema, query);
+  const device = await requireThing(ctx.db, caller, thingId);
+  const rows = await listWebhooksOf(ctx.db, caller.projectId);
+  return pageOf(
+    ctx,
+    caller,
+    page,
+    rows.filter((row) => row.device_id === device.id),
+  );
+}
+
+/** The webhooks of all devices in the group and below it. */
+export async function listGroupWebhooks(
+  ctx: Context,
+  caller: Caller,
+  groupId: number | null,
+  query: unknown,
+) {
+  const page = parseInput(pageSchema, query);
+  const group = groupId === null ? undefined : await findGroup(ctx.db, caller.projectId, groupId);
+  if (!group) throw new Fault('not_allowed', 'there is no such group for this caller');
+  const rows = (await listWebhooksOf(ctx.db, caller.projectId)).filter((row) => row.device_id !== 0);
+  const devices = await findDevices(
+    ctx.db,
+    caller.projectId,
+    rows.map((row) => row.device_id),
+  );
+  const inside = new Set(
+    devices
+      .filter((device) => idsOnPath(device.group_path ?? '').includes(group.id))
+      .map((device) => device.id),
+  );
+  return pageOf(
+    ctx,
+    caller,
+    page,
+    rows.filter((row) => inside.has(row.device_id)),
+  );
+}
+
+type Page = z.output<typeof pageSchema>;
+
+/** They are few, so they are sorted and searched in memory, as the query asks. */
+async function pageOf(ctx: Context, caller: Caller, page: Page, rows: readonly Row<'webhooks'>[]) {
+  const { offset, limit, order, dir, name, url, metadata } = page;
+  const holds = (text: string, part: string) => text.toLowerCase().includes(part.toLowerCase());
+  const found = rows.filter(
+    (row) =>
+      holds(row.name, name) &&
+      holds(row.url, url) &&
+      (metadata === undefined || contains(fromJson<unknown>(row.metadata_json), metadata)),
+  );
+  const sign = dir === 'asc' ? 1 : -1;
+  // Those of the same name, on different things, stay in the order of their ids.
+  found.sort((one, other) => sign * (Number(one[order] > other[order]) - Number(one[order] < other[order])));
+  const webhooks = await viewAll(ctx, caller, found.slice(offset, offset + limit));
+  return { total: found.length, offset, limit, order, dir, ...(name ? { name } : {}), webhooks };
+}
+
+/** Containment as PostgreSQL has it for JSON: every member that is asked for is there, with that value. */
+function contains(value: unknown, part: unknown): boolean {
+  if (typeof part !== 'object' || part === null) return value === part;
+  if (typeof value !== 'object' || value === null) return false;
+  if (Array.isArray(part))
+    return Array.isArray(value) && part.every((item) => value.some((own) => contains(own, item)));
+  return Object.entries(part).every(
+    ([key, item]) => Object.hasOwn(value, key) && contains((value as Record<string, unknown>)[key], item),
+  );
+}
+
+export async function getThingWebhook(ctx: Context, caller: Caller, id: string): Promise<ThingWebhook> {
+  const [view] = await viewAll(ctx, caller, [await requireThingWebhook(ctx.db, caller, id)]);
+  if (!view) throw new Fault('not_found', 'there is no such webhook');
+  return view;
+}
+
+/** Replaces name, URL, headers and metadata; what is left out becomes empty. */
+export async function replaceThingWebhook(
+  ctx: Context,
+  caller: Caller,
+  id: string,
+  input: unknown,
+): Promise<void> {
+  const { name, url, headers, metadata } = parseInput(changeSchema, input);
+  await makeChange(ctx, caller, async (tx, note) => {
+    const row = await requireThingWebhook(tx, caller, id);
+    await applyChange(ctx, tx, row, { name, url, headers: headers ?? {}, metadata: metadata ?? {} });
+    await note(
+      'webhook.change',
+      { kind: 'webhook', id },
+      { changed: ['name', 'url', 'headers', 'metadata'] },
+    );
+  });
+}
+
+/** Deletes all of them or none. */
+export async function deleteThingWebhooks(ctx: Context, caller: Caller, input: unknown): Promise<void> {
+  const { webhook_ids } = parseInput(removalSchema, input);
+  await makeChange(ctx, caller, async (tx, note) => {
+    for (const id of new Set(webhook_ids)) {
+      const row = await requireThingWebhook(tx, caller, id);
+      await deleteWebhook(tx, id);
+      await note('webhook.delete', { kind: 'webhook', id }, { name: row.name });
+    }
+  });
+}
+
+async function viewAll(
+  ctx: Context,
+  caller: Caller,
+  rows: readonly Row<'webhooks'>[],
+): Promise<ThingWebhook[]> {
+  const devices = await findDevices(ctx.db, caller.projectId, [...new Set(rows.map((row) => row.device_id))]);
+  const groups = new Map(devices.map((device) => [device.id, device.group_id]));
+  return rows.map((row) => {
+    const headers = headersOf(ctx, row);
+    const metadata = fromJson<Record<string, unknown>>(row.metadata_json);
+    return {
+      id: row.id,
+      group_id: groups.get(row.device_id) ?? null,
+      thing_id: row.device_id,
+      name: row.name,
+      url: row.url,
+      ...(Object.keys(headers).length > 0 ? { headers } : {}),
+      ...(Object.keys(metadata).length > 0 ? { metadata } : {}),
+    };
+  });
+}
+
+async function requireThing(db: Db, caller: Caller, id: number | null) {
+  const device = id === null ? undefined : await findDevice(db, caller.projectId, id);
+  if (!device) throw new Fault('not_allowed', 'there is no such thing for this caller');
+  return device;
+}
+
+/** Those of the project itself, which belong to no device, are not for this door. */
+async function requireThingWebhook(db: Db, caller: Caller, id: string): Promise<Row<'webhooks'>> {
+  const row = await requireWebhook(db, caller, id);
+  if (row.device_id === 0) throw new Fault('not_found', 'there is no such webhook of a thing');
+  return row;
+}
