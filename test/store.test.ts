@@ -346,15 +346,15 @@ for (const { title, urlOf, skip } of databases) {
       const id = newId(Date.now());
       await insertLink(db, {
         id,
-        project_id: 1,
-        event_id: 'evac',
-        token_hash: id,
-        token_sealed: '',
-        payload_json: '{}',
-        expires_at: 100,
-        max_uses: 3,
+        projectId: 1,
+        eventId: 'evac',
+        tokenHash: id,
+        tokenSealed: '',
+        payload: {},
+        expiresAt: 100,
+        maxUses: 3,
         uses: 0,
-        created_at: 1,
+        createdAt: 1,
       });
       const uses = Array.from({ length: 10 }, (_, place) => takeLinkUse(place % 2 ? db : other, id, 99));
       assert.equal((await Promise.all(uses)).filter(Boolean).length, 3);

@@ -75,7 +75,7 @@ import {
   getAction,
   listActions,
 } from '../domain/trigger/action.ts';
-import { createLink, deleteLink, getLink, listLinks } from '../domain/trigger/link.ts';
+import { createLink, getLink, listLinks, removeLink } from '../domain/trigger/link.ts';
 import { getTrigger, listTriggers } from '../domain/trigger/trigger-log.ts';
 import { revealSecret, rotateSecret } from '../domain/webhook/secret.ts';
 import {
@@ -164,7 +164,7 @@ export const routes: readonly Route[] = [
   route('post', '/links', manage, created(({ ctx, caller, body }) => createLink(ctx, caller, body))),
   route('get', '/links', manage, ok(({ ctx, caller, query }) => listLinks(ctx, caller, query))),
   route('get', '/links/:id', manage, ok(({ ctx, caller, text }) => getLink(ctx, caller, text('id')))),
-  route('delete', '/links/:id', manage, gone(({ ctx, caller, text }) => deleteLink(ctx, caller, text('id')))),
+  route('delete', '/links/:id', manage, gone(({ ctx, caller, text }) => removeLink(ctx, caller, text('id')))),
 
   route('post', '/webhooks', manage, created(({ ctx, caller, body }) => createWebhook(ctx, caller, body))),
   route('get', '/webhooks', manage, ok(({ ctx, caller, query }) => listWebhooks(ctx, caller, query))),

@@ -6,7 +6,6 @@ type OwnedTable =
   | 'keys'
   | 'users'
   | 'actions'
-  | 'links'
   | 'device_types'
   | 'triggers'
   | 'commands'

@@ -2,7 +2,7 @@ import type { Insertable, Kysely, Selectable, Transaction } from 'kysely';
 
 /**
  * The tables as both databases have them. Instants are integer milliseconds since the epoch, booleans 0 or 1,
- * columns named `…_json` JSON text (store/json.ts), `…_sealed` AES-256-GCM under FLEETHOOK_SECRET.
+ * columns named `…_json` JSON text (store/columns.ts), `…_sealed` AES-256-GCM under FLEETHOOK_SECRET.
  */
 type SetUpTables = {
   settings: { name: string; value: string };

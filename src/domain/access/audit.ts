@@ -1,8 +1,8 @@
 /** Every change that a person or key makes to the set-up is written down in the transaction that makes it. */
 import { z } from 'zod';
 import { insertAudit, listAudit } from '../../store/audit.ts';
+import { fromJson, toJson } from '../../store/columns.ts';
 import { isDuplicate } from '../../store/dialect.ts';
-import { fromJson, toJson } from '../../store/json.ts';
 import { inTransaction } from '../../store/open.ts';
 import { pageQuery } from '../../store/page.ts';
 import { holdProject } from '../../store/project.ts';

@@ -5,7 +5,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
 import { z } from 'zod';
-import { fromJson, toJson } from '../../store/json.ts';
+import { fromJson, toJson } from '../../store/columns.ts';
 import {
   deleteKey as deleteKeyRow,
   findKeyByHash,

@@ -8,7 +8,7 @@ import {
   listRulesInUse,
   updateAlarmRule,
 } from '../../store/alarm-rule.ts';
-import { fromJson, toJson } from '../../store/json.ts';
+import { fromJson, toJson } from '../../store/columns.ts';
 import { findOwned, listOwned } from '../../store/owned.ts';
 import { pageQuery } from '../../store/page.ts';
 import type { Db, Row } from '../../store/schema.ts';

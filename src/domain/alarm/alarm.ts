@@ -11,8 +11,8 @@ import {
   listAlarms as listAlarmRows,
   updateAlarm,
 } from '../../store/alarm.ts';
+import { fromJson } from '../../store/columns.ts';
 import { findDevice } from '../../store/device.ts';
-import { fromJson } from '../../store/json.ts';
 import { findOwned } from '../../store/owned.ts';
 import { pageQuery } from '../../store/page.ts';
 import type { Db, Row } from '../../store/schema.ts';

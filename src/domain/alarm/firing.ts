@@ -1,6 +1,7 @@
 /** The loop closes: an alarm fires actions. What is to be fired is written down with the alarm, and fired once. */
+
+import { fromJson } from '../../store/columns.ts';
 import { deleteFiring, listFirings } from '../../store/firing.ts';
-import { fromJson } from '../../store/json.ts';
 import type { Row } from '../../store/schema.ts';
 import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';

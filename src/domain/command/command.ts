@@ -4,9 +4,9 @@
  */
 
 import { z } from 'zod';
+import { fromJson, toJson } from '../../store/columns.ts';
 import { cancelCommand as cancelCommandRow, listCommands as listCommandRows } from '../../store/command.ts';
 import { countTargeted } from '../../store/device.ts';
-import { fromJson, toJson } from '../../store/json.ts';
 import { findOwned } from '../../store/owned.ts';
 import { pageQuery } from '../../store/page.ts';
 import { listReceipts as listReceiptRows } from '../../store/receipt.ts';

@@ -1,6 +1,7 @@
 /** Coverage is the proof: of the devices a command is for, which have done it, and which have not. */
+
+import { fromJson } from '../../store/columns.ts';
 import { findDevices, listTargeted } from '../../store/device.ts';
-import { fromJson } from '../../store/json.ts';
 import { listReceiptsOfCommands } from '../../store/receipt.ts';
 import type { Row } from '../../store/schema.ts';
 import type { Context } from '../context.ts';

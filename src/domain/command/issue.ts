@@ -4,10 +4,10 @@
  */
 
 import { createBatch } from '../../batch.ts';
+import { fromJson, toJson } from '../../store/columns.ts';
 import { insertCommands, retireCommands } from '../../store/command.ts';
 import { isDuplicate } from '../../store/dialect.ts';
 import { listGroupPaths } from '../../store/group.ts';
-import { fromJson, toJson } from '../../store/json.ts';
 import { takeLinkUse } from '../../store/link.ts';
 import { inTransaction } from '../../store/open.ts';
 import type { Db, NewRow, Row } from '../../store/schema.ts';
@@ -108,7 +108,7 @@ async function admit(ctx: IssueContext, tx: Db, job: IssueJob): Promise<Settled>
       idempotency_key: idempotency.key,
       call_hash: idempotency.callHash,
       trigger_id: idempotency.triggerId,
-      answer_json: toJson(idempotency.answer),
+      answer_json: JSON.stringify(idempotency.answer),
       created_at: ctx.now(),
     });
   }

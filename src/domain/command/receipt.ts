@@ -1,8 +1,8 @@
 /** A receipt is what one device says about one command. Receipts are facts: stored once, never changed. */
 import { z } from 'zod';
 import { createBatch } from '../../batch.ts';
+import { fromJson } from '../../store/columns.ts';
 import { findCommands } from '../../store/command.ts';
-import { fromJson } from '../../store/json.ts';
 import { inTransaction } from '../../store/open.ts';
 import { insertReceipts } from '../../store/receipt.ts';
 import type { NewRow } from '../../store/schema.ts';

@@ -3,8 +3,8 @@
  * share it. Called after the commit; who is not connected is caught up on return.
  */
 
+import { fromJson } from '../../store/columns.ts';
 import { listCommandsInForce, retireCommands } from '../../store/command.ts';
-import { fromJson } from '../../store/json.ts';
 import type { Row } from '../../store/schema.ts';
 import type { Context } from '../context.ts';
 import type { CommandInForce } from '../device/in-force.ts';

@@ -2,9 +2,10 @@
  * A device comes, is caught up, and goes. On connect it learns its whole state and the pulses it has missed;
  * what is sent meanwhile waits, so that nothing overtakes and nothing is lost between the two.
  */
+
+import { fromJson } from '../../store/columns.ts';
 import { listPendingPulses } from '../../store/command.ts';
 import { type DeviceRow, findDeviceByTokenHash, findDevices, tagsOfDevices } from '../../store/device.ts';
-import { fromJson } from '../../store/json.ts';
 import { listFinished } from '../../store/receipt.ts';
 import type { Row } from '../../store/schema.ts';
 import { hashToken, isWellFormed } from '../access/token.ts';

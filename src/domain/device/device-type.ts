@@ -1,6 +1,7 @@
 /** A device type is a class of devices; it owns the message types its devices may send, each with a JSON Schema. */
 import { z } from 'zod';
 import { hasRulesOfType } from '../../store/alarm-rule.ts';
+import { fromJson, toJson } from '../../store/columns.ts';
 import { countDevices } from '../../store/device.ts';
 import {
   deleteDeviceType as deleteDeviceTypeRow,
@@ -9,7 +10,6 @@ import {
   listDeviceTypesOf,
   updateDeviceType,
 } from '../../store/device-type.ts';
-import { fromJson, toJson } from '../../store/json.ts';
 import { findOwned, listOwned } from '../../store/owned.ts';
 import { pageQuery } from '../../store/page.ts';
 import type { Db, Row } from '../../store/schema.ts';

@@ -1,6 +1,7 @@
 /** Devices: the things that connect. Each has a token of its own, a place in the group tree, a type and tags. */
 
 import { z } from 'zod';
+import { fromJson, toJson } from '../../store/columns.ts';
 import {
   type DeviceRow,
   deleteDevice as deleteDeviceRow,
@@ -14,7 +15,6 @@ import {
   updateDevice,
 } from '../../store/device.ts';
 import { findGroupsByName } from '../../store/group.ts';
-import { fromJson, toJson } from '../../store/json.ts';
 import { pageQuery } from '../../store/page.ts';
 import type { Db, NewRow, Row } from '../../store/schema.ts';
 import { takeNumbers } from '../../store/sequence.ts';

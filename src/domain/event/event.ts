@@ -1,5 +1,5 @@
+import { fromJson } from '../../store/columns.ts';
 import { readParts } from '../../store/event.ts';
-import { fromJson } from '../../store/json.ts';
 import type { Db, Row } from '../../store/schema.ts';
 import { parseJsonExactly } from '../exact-json.ts';
 

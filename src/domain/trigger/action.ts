@@ -7,7 +7,7 @@ import {
   insertAction,
   updateAction,
 } from '../../store/action.ts';
-import { fromJson, toJson } from '../../store/json.ts';
+import { fromJson, toJson } from '../../store/columns.ts';
 import { deleteActionLinks } from '../../store/link.ts';
 import { listOwned } from '../../store/owned.ts';
 import { pageQuery } from '../../store/page.ts';

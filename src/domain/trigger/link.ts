@@ -1,10 +1,15 @@
 /** A link is a trigger URL that is safe to hand out: one action, its own secret, perhaps an end or a number of uses. */
 import { z } from 'zod';
-import { fromJson, toJson } from '../../store/json.ts';
-import { deleteLink as deleteLinkRow, findLinkByHash, insertLink } from '../../store/link.ts';
-import { findOwned, listOwned } from '../../store/owned.ts';
+import {
+  deleteLink,
+  insertLink,
+  type Link,
+  selectLink,
+  selectLinkByHash,
+  selectLinks,
+} from '../../store/link.ts';
 import { pageQuery } from '../../store/page.ts';
-import type { Db, Row } from '../../store/schema.ts';
+import type { Db } from '../../store/schema.ts';
 import { makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import { hashToken, isWellFormed, makeToken } from '../access/token.ts';
@@ -34,18 +39,18 @@ const linkSchema = z.strictObject({
   max_uses: z.int().min(1).max(usesMax).nullish(),
 });
 
-function viewLink(ctx: Context, row: Row<'links'>) {
-  const token = ctx.seal.open(sealLabel, row.token_sealed);
+function viewLink(ctx: Context, link: Link) {
+  const token = ctx.seal.open(sealLabel, link.tokenSealed);
   return {
-    id: row.id,
-    event_id: row.event_id,
+    id: link.id,
+    event_id: link.eventId,
     token,
     url: `${ctx.process.publicUrl()}/l/${token}`,
-    payload: fromJson<Record<string, unknown>>(row.payload_json),
-    expires_at: instant(row.expires_at),
-    max_uses: row.max_uses,
-    uses: row.uses,
-    created_at: instant(row.created_at),
+    payload: link.payload,
+    expires_at: instant(link.expiresAt),
+    max_uses: link.maxUses,
+    uses: link.uses,
+    created_at: instant(link.createdAt),
   };
 }
 
@@ -55,74 +60,74 @@ export async function createLink(ctx: Context, caller: Caller, input: unknown) {
     throw new Fault('unknown_event', `no action has the event_id "${given.event_id}"`);
   }
   const token = makeToken('fhl');
-  const row: Row<'links'> = {
+  const link: Link = {
     id: newId(ctx.now()),
-    project_id: caller.projectId,
-    event_id: given.event_id,
-    token_hash: hashToken(token),
-    token_sealed: ctx.seal.close(sealLabel, token),
-    payload_json: toJson(given.payload),
-    expires_at: given.expires_at ?? null,
-    max_uses: given.max_uses ?? null,
+    projectId: caller.projectId,
+    eventId: given.event_id,
+    tokenHash: hashToken(token),
+    tokenSealed: ctx.seal.close(sealLabel, token),
+    payload: given.payload,
+    expiresAt: given.expires_at ?? null,
+    maxUses: given.max_uses ?? null,
     uses: 0,
-    created_at: ctx.now(),
+    createdAt: ctx.now(),
   };
   await makeChange(ctx, caller, async (tx, note) => {
-    await insertLink(tx, row);
-    await note('link.create', { kind: 'link', id: row.id }, { event_id: row.event_id });
+    await insertLink(tx, link);
+    await note('link.create', { kind: 'link', id: link.id }, { event_id: link.eventId });
   });
-  return viewLink(ctx, row);
+  return viewLink(ctx, link);
 }
 
 export async function listLinks(ctx: Context, caller: Caller, input: unknown) {
-  const page = await listOwned(ctx.db, 'links', caller.projectId, pageQuery(parseInput(pageSchema, input)));
-  return { ...page, items: page.items.map((row) => viewLink(ctx, row)) };
+  const page = await selectLinks(ctx.db, caller.projectId, pageQuery(parseInput(pageSchema, input)));
+  return { ...page, items: page.items.map((link) => viewLink(ctx, link)) };
 }
 
 export async function getLink(ctx: Context, caller: Caller, id: string) {
   return viewLink(ctx, await requireLink(ctx.db, caller, id));
 }
 
-export async function deleteLink(ctx: Context, caller: Caller, id: string): Promise<void> {
+export async function removeLink(ctx: Context, caller: Caller, id: string): Promise<void> {
   await makeChange(ctx, caller, async (tx, note) => {
-    const row = await requireLink(tx, caller, id);
-    await deleteLinkRow(tx, id);
-    await note('link.delete', { kind: 'link', id }, { event_id: row.event_id });
+    const link = await requireLink(tx, caller, id);
+    await deleteLink(tx, id);
+    await note('link.delete', { kind: 'link', id }, { event_id: link.eventId });
   });
 }
 
-async function requireLink(db: Db, caller: Caller, id: string): Promise<Row<'links'>> {
-  const row = await findOwned(db, 'links', caller.projectId, id);
-  if (!row) throw new Fault('not_found', 'there is no such link');
-  return row;
+async function requireLink(db: Db, caller: Caller, id: string): Promise<Link> {
+  const link = await selectLink(db, caller.projectId, id);
+  if (!link) throw new Fault('not_found', 'there is no such link');
+  return link;
 }
 
 /** The link behind a token; throws `unknown_link`. */
-export async function openLink(ctx: Context, token: string): Promise<Row<'links'>> {
-  const row = isWellFormed(token, 'fhl') ? await findLinkByHash(ctx.db, hashToken(token)) : undefined;
-  if (!row) throw new Fault('unknown_link', 'there is no such link');
-  return row;
+export async function openLink(ctx: Context, token: string): Promise<Link> {
+  const link = isWellFormed(token, 'fhl') ? await selectLinkByHash(ctx.db, hashToken(token)) : undefined;
+  if (!link) throw new Fault('unknown_link', 'there is no such link');
+  return link;
 }
 
 /** What the link would do, for the page that asks first. Throws `link_ended` for one that can't fire any more. */
-export async function previewLink(ctx: Context, row: Row<'links'>) {
-  const isOver = row.expires_at !== null && row.expires_at <= ctx.now();
-  if (isOver || (row.max_uses !== null && row.uses >= row.max_uses)) throw linkEnded();
+export async function previewLink(ctx: Context, link: Link) {
+  const isOver = link.expiresAt !== null && link.expiresAt <= ctx.now();
+  if (isOver || (link.maxUses !== null && link.uses >= link.maxUses)) throw linkEnded();
   return previewAction(
     ctx,
-    await requireReadyAction(ctx, { projectId: row.project_id, eventIds: null }, row.event_id),
+    await requireReadyAction(ctx, { projectId: link.projectId, eventIds: null }, link.eventId),
   );
 }
 
 /** Fires the link's action with the link's payload; the transaction that issues it decides whether the link is still good. */
 export async function fireLink(
   ctx: Context,
-  row: Row<'links'>,
+  link: Link,
   from: { address: string | null; userAgent: string | null },
   request: Omit<TriggerRequest, 'call' | 'source'>,
 ): Promise<Fired> {
-  const members = { ...fromJson<Record<string, unknown>>(row.payload_json), event_id: row.event_id };
+  const members = { ...link.payload, event_id: link.eventId };
   const { call } = callOfMembers(members, {});
-  const caller = { projectId: row.project_id, keyId: null, linkId: row.id, eventIds: null, ...from };
+  const caller = { projectId: link.projectId, keyId: null, linkId: link.id, eventIds: null, ...from };
   return fireTrigger(ctx, caller, { ...request, call, source: 'link' });
 }

@@ -2,8 +2,8 @@
  * The trigger log: every call of a good key stands in it, with what came of it, device by device, at any time.
  */
 import { z } from 'zod';
+import { fromJson, toJson } from '../../store/columns.ts';
 import { listTriggerCommands } from '../../store/command.ts';
-import { fromJson, toJson } from '../../store/json.ts';
 import { findOwned } from '../../store/owned.ts';
 import { pageQuery } from '../../store/page.ts';
 import type { NewRow, Row } from '../../store/schema.ts';

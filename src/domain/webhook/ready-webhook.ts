@@ -1,6 +1,6 @@
 /** A webhook ready for use: secrets opened, templates parsed. Kept in the cache for a second, like everything there. */
 
-import { fromJson } from '../../store/json.ts';
+import { fromJson } from '../../store/columns.ts';
 import type { Row } from '../../store/schema.ts';
 import { listWebhooksOf } from '../../store/webhook.ts';
 import type { Context } from '../context.ts';

@@ -3,9 +3,9 @@
  * them, byte for byte and unsigned, and they end with the device.
  */
 import { z } from 'zod';
+import { fromJson } from '../../store/columns.ts';
 import { findDevice, findDevices } from '../../store/device.ts';
 import { findGroup } from '../../store/group.ts';
-import { fromJson } from '../../store/json.ts';
 import type { Db, Row } from '../../store/schema.ts';
 import { deleteWebhook, listWebhooksOf } from '../../store/webhook.ts';
 import { makeChange } from '../access/audit.ts';

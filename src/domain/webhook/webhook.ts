@@ -3,8 +3,8 @@
  * made here unless one is given, and can be shown again to those who manage webhooks (webhook-secret.ts).
  */
 import { z } from 'zod';
+import { fromJson, toJson } from '../../store/columns.ts';
 import { countDeliveries, releaseTurns } from '../../store/delivery.ts';
-import { fromJson, toJson } from '../../store/json.ts';
 import { findOwned } from '../../store/owned.ts';
 import { pageQuery } from '../../store/page.ts';
 import type { Db, Row } from '../../store/schema.ts';
