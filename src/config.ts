@@ -1,7 +1,7 @@
 /** The settings: one pure function from the environment to a frozen value. All problems are told at once. */
-import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { type LogLevel, logLevels } from './log.ts';
+import { readNetwork } from './network.ts';
 
 export type Config = {
   port: number;
@@ -112,13 +112,6 @@ export function readConfig(env: Environment): { config: Config } | { problems: s
   return problems.length > 0 ? { problems } : { config: Object.freeze(config) };
 }
 
-/** An address, or one with the length of its prefix. */
-function isNetwork(text: string): boolean {
-  const [address = '', prefix = '0', ...rest] = text.split('/');
-  const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
-  return rest.length === 0 && /^\d{1,3}$/.test(prefix) && Number(prefix) <= bits;
-}
-
 const proxyNames = ['loopback', 'linklocal', 'uniquelocal'];
 
 function readTrustProxy(given: string | null, problems: string[]): Config['trustProxy'] {
@@ -126,7 +119,7 @@ function readTrustProxy(given: string | null, problems: string[]): Config['trust
   if (given === 'true') return true;
   if (/^\d{1,2}$/.test(given)) return Number(given);
   const parts = given.split(',').map((part) => part.trim());
-  const isProxy = (part: string) => proxyNames.includes(part) || isNetwork(part);
+  const isProxy = (part: string) => proxyNames.includes(part) || readNetwork(part) !== null;
   if (!parts.every(isProxy)) {
     problems.push(`TRUST_PROXY must be a number of hops, or addresses and networks, not "${given}"`);
     return false;
@@ -139,7 +132,7 @@ function readNetworks(given: string | null, problems: string[]): string[] {
     .split(',')
     .map((part) => part.trim())
     .filter(Boolean);
-  const wrong = parts.filter((part) => !isNetwork(part));
+  const wrong = parts.filter((part) => readNetwork(part) === null);
   if (wrong.length > 0) {
     problems.push(
       `WEBHOOK_ALLOW_NETWORKS must be addresses and networks such as 10.0.0.0/8, not "${wrong.join(', ')}"`,

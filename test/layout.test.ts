@@ -18,17 +18,19 @@ const importTable = `
 | --------- | ---------- |
 | main.ts   | cli.ts, app.ts, config.ts, log.ts |
 | cli.ts    | app.ts, config.ts, log.ts, domain, store, client, fleet |
-| app.ts    | config.ts, log.ts, loop.ts, batch.ts, http, socket, mqtt, outbound, cluster, domain, store |
-| config.ts | log.ts |
+| app.ts    | config.ts, data-dir.ts, log.ts, loop.ts, batch.ts, http, socket, mqtt, outbound, cluster, domain, store |
+| config.ts | log.ts, network.ts |
 | log.ts    | |
+| network.ts | |
+| data-dir.ts | log.ts (types) |
 | loop.ts   | log.ts |
 | batch.ts  | |
-| http      | domain, log.ts, loop.ts, batch.ts, config.ts (types) |
-| socket    | domain, log.ts, loop.ts, batch.ts, config.ts (types) |
-| mqtt      | domain, log.ts, loop.ts, batch.ts, config.ts (types) |
-| outbound  | domain, log.ts, loop.ts, batch.ts, config.ts (types) |
-| cluster   | domain, log.ts, loop.ts, batch.ts, config.ts (types) |
-| domain    | store, log.ts (types), loop.ts, batch.ts |
+| http      | domain, log.ts, loop.ts, batch.ts, network.ts, config.ts (types) |
+| socket    | domain, log.ts, loop.ts, batch.ts, network.ts, config.ts (types) |
+| mqtt      | domain, log.ts, loop.ts, batch.ts, network.ts, config.ts (types) |
+| outbound  | domain, log.ts, loop.ts, batch.ts, network.ts, config.ts (types) |
+| cluster   | domain, log.ts, loop.ts, batch.ts, network.ts, config.ts (types) |
+| domain    | store, log.ts (types), loop.ts, batch.ts, network.ts |
 | store     | db, domain (pure types) |
 | db        | store/dialect.ts, store/schema.ts (types) |
 | client    | domain/device/state.ts, domain/webhook/signature.ts, socket/protocol.ts |

@@ -1,6 +1,5 @@
 /** Who calls: reads the key or session out of a request; the rooms decide what it is worth. */
 import type { IncomingMessage } from 'node:http';
-import { isIP } from 'node:net';
 import type { Request, Response } from 'express';
 import proxyAddr from 'proxy-addr';
 import type { Caller } from '../domain/access/caller.ts';
@@ -8,6 +7,7 @@ import { authenticateKey, callerOfKey } from '../domain/access/key.ts';
 import { authenticateSession } from '../domain/access/user.ts';
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
+import { plainAddress } from '../network.ts';
 import type { Guarded, Limit } from './limit.ts';
 
 export const sessionCookie = 'fleethook_session';
@@ -15,13 +15,12 @@ export const sessionCookie = 'fleethook_session';
 export type AddressOf = (request: IncomingMessage) => string | null;
 export type TrustProxy = (address: string, hop: number) => boolean;
 
-/** The caller's own address behind the proxies that are trusted; IPv4 is written as IPv4. */
+/** The caller's own address behind the proxies that are trusted. */
 export function createAddressOf(trust: TrustProxy): AddressOf {
   return (request) => {
     if (!request.socket.remoteAddress) return null;
     // A proxy that is trusted may still pass on what a caller made up.
-    const address = proxyAddr(request, trust).replace(/^::ffff:(?=\d+\.)/, '');
-    return isIP(address) === 0 ? null : address;
+    return plainAddress(proxyAddr(request, trust));
   };
 }
 

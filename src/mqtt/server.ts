@@ -9,6 +9,7 @@ import type { Config } from '../config.ts';
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
 import { messageBytesMax } from '../domain/intake/publish.ts';
+import { plainAddress } from '../network.ts';
 import { openBroker } from './broker.ts';
 
 /** A WebSocket frame of a device: one packet of the largest kind, as clients send them. */
@@ -86,11 +87,6 @@ function readPem(setting: string, path: string): Buffer {
   } catch (cause) {
     throw new Fault('bad_request', `${setting} cannot be read: ${(cause as Error).message}`, { cause });
   }
-}
-
-/** IPv4 as IPv4, also where it arrived at a socket that listens for both. */
-function plainAddress(address: string | undefined): string | null {
-  return address?.replace(/^::ffff:(?=\d+\.)/, '') ?? null;
 }
 
 function listen(listener: Server, port: number, host: string): Promise<void> {

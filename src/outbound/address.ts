@@ -2,9 +2,7 @@
  * The address guard: which addresses outgoing requests may reach. A webhook's URL is written by users, and must
  * not open what only this machine or its network can see (server-side request forgery).
  */
-import { BlockList, isIP } from 'node:net';
-
-type Family = 'ipv4' | 'ipv6';
+import { blockListOf, type Family, familyOf, readNetwork, withoutZone } from '../network.ts';
 
 export type Guard = {
   /** Why the IP address is refused, in words that follow on "because"; null when it may be reached. */
@@ -68,17 +66,20 @@ const refusedNetworks: readonly (readonly [network: string, prefix: number, fami
 /** `allowNetworks` are addresses or CIDR blocks that may be reached all the same; throws when one is neither. */
 export function createGuard(allowNetworks: readonly string[]): Guard {
   // A list of both families would let a row of IPv6 that spans the mapped addresses match every IPv4 address.
-  const allowed = { ipv4: new BlockList(), ipv6: new BlockList() };
-  for (const network of allowNetworks) {
-    const [address = '', prefix] = network.split('/');
-    const family = familyOf(address) ?? 'ipv4';
-    allowed[family].addSubnet(address, prefix === undefined ? bitsOf[family] : Number(prefix), family);
-  }
-  const mapped = listOf('::ffff:0:0', 96, 'ipv6');
-  const refused = refusedNetworks.map(([network, prefix, family, what]) => ({
+  const networks = allowNetworks.map((text) => {
+    const network = readNetwork(text);
+    if (network === null) throw new Error(`${text} is neither an address nor a network`);
+    return network;
+  });
+  const allowed = {
+    ipv4: blockListOf(networks.filter(({ family }) => family === 'ipv4')),
+    ipv6: blockListOf(networks.filter(({ family }) => family === 'ipv6')),
+  };
+  const mapped = blockListOf([{ address: '::ffff:0:0', prefix: 96, family: 'ipv6' }]);
+  const refused = refusedNetworks.map(([address, prefix, family, what]) => ({
     family,
     what,
-    list: listOf(network, prefix, family),
+    list: blockListOf([{ address, prefix, family }]),
   }));
 
   const isAllowed = (address: string, family: Family) =>
@@ -91,7 +92,7 @@ export function createGuard(allowNetworks: readonly string[]): Guard {
       return family !== null && isAllowed(address, family);
     },
     check(given) {
-      const [address = ''] = given.split('%'); // fe80::1%eth0: the zone says which link, not which address
+      const address = withoutZone(given);
       const family = familyOf(address);
       if (!family) return `${given} is no IP address`;
       if (isAllowed(address, family)) return null;
@@ -101,18 +102,4 @@ export function createGuard(allowNetworks: readonly string[]): Guard {
       return row ? `${given} is ${row.what}` : null;
     },
   };
-}
-
-const bitsOf = { ipv4: 32, ipv6: 128 } as const;
-
-function listOf(network: string, prefix: number, family: Family): BlockList {
-  const list = new BlockList();
-  list.addSubnet(network, prefix, family);
-  return list;
-}
-
-function familyOf(address: string): Family | null {
-  const version = isIP(address);
-  if (version === 0) return null;
-  return version === 4 ? 'ipv4' : 'ipv6';
 }

@@ -142,9 +142,14 @@ export async function startServer(options: StartOptions = {}) {
 export type TestDevice = Awaited<ReturnType<typeof connectTestDevice>>;
 
 /** A bare device: keeps what it is told, says only what the test says. Resolves after its first state. */
-export async function connectTestDevice(url: string, token: string) {
+export async function connectTestDevice(
+  url: string,
+  token: string,
+  extraHeaders: Record<string, string> = {},
+) {
   const socket = io(`${url}/devices`, {
     auth: { token },
+    extraHeaders,
     transports: ['websocket'],
     reconnection: false,
     forceNew: true,

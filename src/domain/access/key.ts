@@ -3,8 +3,9 @@
  * may end, can be switched off, and can be shown again to those who manage it.
  */
 import { timingSafeEqual } from 'node:crypto';
-import { BlockList, isIP } from 'node:net';
+import type { BlockList } from 'node:net';
 import { z } from 'zod';
+import { blockListOf, familyOf, readNetwork } from '../../network.ts';
 import { fromJson, toJson } from '../../store/columns.ts';
 import {
   deleteKey as deleteKeyRow,
@@ -34,7 +35,7 @@ const environmentKeyId = 'environment';
 const networkSchema = z
   .string()
   .trim()
-  .refine((text) => parseNetwork(text) !== null, 'must be an address or a network such as 10.0.0.0/8');
+  .refine((text) => readNetwork(text) !== null, 'must be an address or a network such as 10.0.0.0/8');
 
 const keySchema = z.strictObject({
   name: nameSchema,
@@ -48,16 +49,6 @@ const keySchema = z.strictObject({
   enabled: z.boolean().default(true),
 });
 const keyChangeSchema = keySchema.partial().extend({ enabled: z.boolean().optional() });
-
-function parseNetwork(text: string): { address: string; prefix: number; family: 'ipv4' | 'ipv6' } | null {
-  const [address = '', prefixText, ...rest] = text.split('/');
-  const version = isIP(address);
-  if (version === 0 || rest.length > 0) return null;
-  const bits = version === 4 ? 32 : 128;
-  if (prefixText !== undefined && !/^\d{1,3}$/.test(prefixText)) return null;
-  const prefix = prefixText === undefined ? bits : Number(prefixText);
-  return prefix <= bits ? { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' } : null;
-}
 
 function viewKey(row: Row<'keys'>) {
   return {
@@ -245,30 +236,22 @@ function factsOf(row: Row<'keys'> | undefined): KeyFacts | null {
   if (!row) return null;
   const view = viewKey(row);
   const granted = withImplied(view.scopes);
-  let allowed: BlockList | null = null;
-  if (view.allowed_ips) {
-    allowed = new BlockList();
-    for (const text of view.allowed_ips) {
-      const network = parseNetwork(text);
-      if (network) allowed.addSubnet(network.address, network.prefix, network.family);
-    }
-  }
+  const networks = view.allowed_ips?.map(readNetwork).filter((network) => network !== null);
   return {
     id: row.id,
     projectId: granted.has('admin') ? 1 : row.project_id,
     name: row.name,
     scopes: granted,
     eventIds: view.event_ids ? new Set(view.event_ids) : null,
-    allowed,
+    allowed: networks ? blockListOf(networks) : null,
     expiresAt: row.expires_at,
     enabled: view.enabled,
   };
 }
 
 function isAllowed(allowed: BlockList, address: string | null): boolean {
-  const version = address === null ? 0 : isIP(address);
-  if (address === null || version === 0) return false;
-  return allowed.check(address, version === 4 ? 'ipv4' : 'ipv6');
+  const family = address === null ? null : familyOf(address);
+  return address !== null && family !== null && allowed.check(address, family);
 }
 
 /** The caller behind a key. An admin key acts on project 1, or on the project it names. */

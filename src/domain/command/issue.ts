@@ -3,15 +3,14 @@
  * arrives in the same turn shares a commit. If it can't be stored, nothing is sent.
  */
 
-import { createBatch } from '../../batch.ts';
 import { fromJson, toJson } from '../../store/columns.ts';
 import { insertCommands, retireCommands } from '../../store/command.ts';
-import { isDuplicate } from '../../store/dialect.ts';
 import { listGroupPaths } from '../../store/group.ts';
 import { takeLinkUse } from '../../store/link.ts';
 import { inTransaction } from '../../store/open.ts';
 import type { Db, NewRow, Row } from '../../store/schema.ts';
 import { findAnswer, insertAnswer, insertTriggers } from '../../store/trigger.ts';
+import { createCommits } from '../commit.ts';
 import type { Context } from '../context.ts';
 import { type CommandInForce, retires } from '../device/in-force.ts';
 import type { Slot } from '../device/state.ts';
@@ -28,9 +27,7 @@ const answersKeptMs = 24 * 60 * 60 * 1_000;
 type IssueContext = Pick<Context, 'db' | 'log' | 'now' | 'cache' | 'feed' | 'live'>;
 
 export function createIssues(ctx: IssueContext): Issues {
-  return createBatch<IssueJob, IssueAnswer>((jobs) => commit(ctx, jobs), jobsPerCommit, {
-    isOfOneJob: isDuplicate,
-  });
+  return createCommits<IssueJob, IssueAnswer>((jobs) => commit(ctx, jobs), jobsPerCommit);
 }
 
 /** Issues a job and waits for the commit. Throws a `Fault`; `unavailable` when it could not be stored. */

@@ -1,11 +1,11 @@
 /** A receipt is what one device says about one command. Receipts are facts: stored once, never changed. */
 import { z } from 'zod';
-import { createBatch } from '../../batch.ts';
 import { fromJson } from '../../store/columns.ts';
 import { findCommands } from '../../store/command.ts';
 import { inTransaction } from '../../store/open.ts';
 import { insertReceipts } from '../../store/receipt.ts';
 import type { NewRow } from '../../store/schema.ts';
+import { createCommits } from '../commit.ts';
 import type { Context } from '../context.ts';
 import type { DeviceFacts } from '../device/presence.ts';
 import { matchesTarget, type Target } from '../device/target.ts';
@@ -33,7 +33,7 @@ const receiptsSchema = z.union([
 type ReceiptContext = Pick<Context, 'db' | 'now' | 'feed'>;
 
 export function createReceipts(ctx: ReceiptContext): Receipts {
-  return createBatch<ReceiptJob, true>((jobs) => commit(ctx, jobs), messagesPerCommit);
+  return createCommits<ReceiptJob, true>((jobs) => commit(ctx, jobs), messagesPerCommit);
 }
 
 /**

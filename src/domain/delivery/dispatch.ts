@@ -2,7 +2,6 @@
  * The work of the delivery engine, without its network: claim what is due, make the request, write down what came of
  * it. At least once: a delivery is finished only by what was written after the answer.
  */
-import { createBatch } from '../../batch.ts';
 import {
   claimDeliveries,
   listClaimed,
@@ -20,6 +19,7 @@ import { inTransaction } from '../../store/open.ts';
 import type { NewRow } from '../../store/schema.ts';
 import { holdWebhook, updateWebhook } from '../../store/webhook.ts';
 import { insertWebhookLogs } from '../../store/webhook-log.ts';
+import { createCommits } from '../commit.ts';
 import type { Context } from '../context.ts';
 import { eventOf } from '../event/event.ts';
 import { Fault } from '../fault.ts';
@@ -201,7 +201,7 @@ export function createSettlements(ctx: Context): Settlements {
     return attempts.map(() => true);
   }
 
-  const batch = createBatch<Attempt, true>(commit, settlementsPerCommit, { lingerMs: settleLingerMs });
+  const batch = createCommits<Attempt, true>(commit, settlementsPerCommit, settleLingerMs);
   return { add: async (attempt) => void (await batch.add(attempt)), drain: batch.drain };
 }
 

@@ -2,9 +2,9 @@
  * The way of an event: written down with its deliveries and alarms in one commit, and sent when the commit is done.
  * What arrives in the same turn shares a commit. An event that was answered is on disk, and so is what it causes.
  */
-import { createBatch } from '../../batch.ts';
 import { inTransaction } from '../../store/open.ts';
 import { readyRules } from '../alarm/alarm-rule.ts';
+import { createCommits } from '../commit.ts';
 import type { Context } from '../context.ts';
 import { createOutbox, type EventWithBody, type Outbox } from '../delivery/outbox.ts';
 import { type ReadyType, readyTypes } from '../device/device-type.ts';
@@ -27,7 +27,7 @@ type IntakeContext = Pick<Context, 'db' | 'log' | 'now' | 'cache' | 'feed' | 'se
 export function createIntake(ctx: IntakeContext): Intake {
   const checks = createMessageChecks();
   let waitingBytes = 0;
-  const batch = createBatch<Job, string | null>((jobs) => commit(ctx, checks, jobs), jobsPerCommit);
+  const batch = createCommits<Job, string | null>((jobs) => commit(ctx, checks, jobs), jobsPerCommit);
 
   async function enter(job: Job): Promise<string | null> {
     if (waitingBytes + job.body.length > waitingBytesMax)
@@ -96,7 +96,12 @@ async function commit(
 }
 
 function finish(ctx: IntakeContext, outbox: Outbox): void {
-  outbox.send();
+  try {
+    outbox.send();
+  } catch (error) {
+    // It is on disk by now: told as failed, it would be said again and stored twice.
+    ctx.log.error({ err: error }, 'deliveries could not be handed over at once');
+  }
   for (const { event, deliveries } of outbox.events) {
     const { id: eventId, projectId, kind, type, deviceId, problem } = event;
     ctx.feed.publish({ kind: 'event', projectId, eventId, event: kind, type, deviceId, deliveries, problem });

@@ -31,6 +31,8 @@ const eventSchema = z.object({ eventType: nameSchema, eventData: membersSchema.n
 const labelSchema = nameSchema.refine((text) => !/[/+#]/.test(text), 'must not hold /, + or #');
 /** Subtopics are parted by dots or slashes. */
 const messageTypeSchema = nameSchema;
+/** Without its parameters. */
+const mediaTypeSchema = z.string().max(200, 'a media type has at most 200 characters');
 
 /** `{eventType, eventData?}`. */
 export async function publishEvent(ctx: Context, sender: Sender, input: unknown): Promise<string> {
@@ -85,8 +87,9 @@ export async function publishMessageBytes(
   message: { type: string | null; mediaType: string | null; bytes: Uint8Array },
 ): Promise<string> {
   const type = message.type === null ? null : parseInput(messageTypeSchema, message.type);
+  const mediaType = message.mediaType === null ? null : parseInput(mediaTypeSchema, message.mediaType);
   const body = requireSize(message.bytes);
-  const read = readMessage(message.mediaType, body);
+  const read = readMessage(mediaType, body);
   return add(ctx, sender, { kind: 'message', type, label: null, body, ...read });
 }
 
