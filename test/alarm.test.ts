@@ -220,6 +220,35 @@ onEveryDatabase('alarms', (start) => {
     );
   });
 
+  test('an action that breaks is recorded as refused, and those behind it fire', async () => {
+    const screen = await server().device((await makeDevice(server(), { name: `behind ${types}` })).token);
+    const [bad, good] = [`breaks-${types}`, `behind-${types}`];
+    for (const eventId of [bad, good])
+      await makeStep(server(), eventId, 'show_toast', { message: `this is ${eventId}` });
+    const { db } = server().ctx;
+    const step = { function: 'show_toast', params: { message: 'x' }, target: null };
+    await db
+      .updateTable('actions')
+      .set({ steps_json: JSON.stringify([step]) })
+      .where('event_id', '=', bad)
+      .execute();
+    const { say } = await setUp({ actions: [bad, good] });
+    await say({ temperature: 42 });
+    await waitFor(() => screen.commands.some(({ params }) => params.message === `this is ${good}`), {
+      what: 'the toast of the action behind it',
+    });
+    const { items } = bodyOf(await api(`/triggers?event_id=${bad}`), 200);
+    assert.deepEqual(
+      items.map((item: { source: string; status: string; reason: string }) => ({ ...item })),
+      [{ ...items[0], source: 'alarm', status: 'refused' }],
+    );
+    assert.match(items[0].reason, /^internal: /);
+    assert.ok(server().logged.some((line) => line.includes(bad) && line.includes('could not be fired')));
+    await waitFor(async () => (await db.selectFrom('firings').select('id').execute()).length === 0, {
+      what: 'the last firing to be forgotten',
+    });
+  });
+
   test('people note alarms and clear them, and whoever was told is told', async () => {
     await using receiver = await startReceiver();
     const { say, alarms, rule } = await setUp({});

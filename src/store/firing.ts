@@ -8,9 +8,9 @@ export async function insertFirings(db: Db, rows: readonly NewRow<'firings'>[]):
       .execute();
 }
 
-/** The oldest that wait. */
-export async function listFirings(db: Db, limit: number): Promise<Row<'firings'>[]> {
-  return db.selectFrom('firings').selectAll().orderBy('id').limit(limit).execute();
+/** Those that wait, oldest first, from the one after `after`. */
+export async function listFirings(db: Db, after: string, limit: number): Promise<Row<'firings'>[]> {
+  return db.selectFrom('firings').selectAll().where('id', '>', after).orderBy('id').limit(limit).execute();
 }
 
 export async function deleteFiring(db: Db, id: string): Promise<void> {

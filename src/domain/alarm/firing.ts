@@ -1,28 +1,38 @@
 /** The loop closes: an alarm fires actions. What is to be fired is written down with the alarm, and fired once. */
 
 import { fromJson } from '../../store/columns.ts';
+import { isAway } from '../../store/dialect.ts';
 import { deleteFiring, listFirings } from '../../store/firing.ts';
 import type { Row } from '../../store/schema.ts';
 import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
 import type { TriggerCaller, TriggerRequest } from '../trigger/call.ts';
 import { fireTrigger } from '../trigger/trigger.ts';
+import { recordRefusal } from '../trigger/trigger-log.ts';
 
 const firingsPerRound = 100;
+const againMs = 1_000;
 
 /**
  * Fires what waits, oldest first; answers how many milliseconds until the next round. The firing's id makes the call
- * idempotent: killed between firing and forgetting, it is not fired twice.
+ * idempotent: killed between firing and forgetting, it is not fired twice. One that cannot be stored at the moment
+ * stays, and those behind it have their turn.
  */
 export async function fireAlarms(ctx: Context): Promise<number> {
-  for (;;) {
-    const waiting = await listFirings(ctx.db, firingsPerRound);
-    for (const firing of waiting) await fire(ctx, firing);
-    if (waiting.length < firingsPerRound) return Number.POSITIVE_INFINITY;
+  let stays = false;
+  for (let after = ''; ; ) {
+    const waiting = await listFirings(ctx.db, after, firingsPerRound);
+    for (const firing of waiting) {
+      if (await fire(ctx, firing)) await deleteFiring(ctx.db, firing.id);
+      else stays = true;
+    }
+    if (waiting.length < firingsPerRound) return stays ? againMs : Number.POSITIVE_INFINITY;
+    after = waiting.at(-1)?.id ?? after;
   }
 }
 
-async function fire(ctx: Context, firing: Row<'firings'>): Promise<void> {
+/** False when it has to wait. Throws only while the database is away. */
+async function fire(ctx: Context, firing: Row<'firings'>): Promise<boolean> {
   const caller: TriggerCaller = {
     projectId: firing.project_id,
     eventIds: null,
@@ -43,8 +53,13 @@ async function fire(ctx: Context, firing: Row<'firings'>): Promise<void> {
   try {
     await fireTrigger(ctx, caller, request);
   } catch (error) {
-    // Without the database it waits; an action that is gone or refuses is in the trigger log.
-    if (!(error instanceof Fault) || error.code === 'unavailable') throw error;
+    if (isAway(error)) throw error;
+    // An action that is gone or refuses is in the trigger log already.
+    if (error instanceof Fault) return error.code !== 'unavailable';
+    // Whatever it is, it would be the same the next time.
+    const { id, event_id: action, alarm_id: alarm } = firing;
+    ctx.log.error({ err: error, firing: id, action, alarm }, 'an action of an alarm could not be fired');
+    await recordRefusal(ctx, caller, request, error);
   }
-  await deleteFiring(ctx.db, firing.id);
+  return true;
 }

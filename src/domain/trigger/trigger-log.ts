@@ -13,7 +13,7 @@ import { viewCommandWithCoverage } from '../command/command.ts';
 import { coverageOfCommands, summarize } from '../command/coverage.ts';
 import { issue } from '../command/issue.ts';
 import type { Context } from '../context.ts';
-import { Fault } from '../fault.ts';
+import { describeFault, Fault } from '../fault.ts';
 import { newId } from '../id.ts';
 import { instant, pageSchema, parseInput } from '../input.ts';
 import type { ReadyAction } from './action.ts';
@@ -73,17 +73,13 @@ export async function recordRefusal(
   ctx: Context,
   caller: TriggerCaller,
   request: TriggerRequest,
-  fault: Fault,
+  error: unknown,
 ): Promise<void> {
   const { projectId } = caller;
-  ctx.feed.publish({
-    kind: 'trigger-refused',
-    projectId,
-    actionEventId: request.call.eventId,
-    code: fault.code,
-  });
-  if (fault.code === 'unavailable') return;
-  const reason = `${fault.code}: ${fault.message}`;
+  const { code, detail } = describeFault(error);
+  ctx.feed.publish({ kind: 'trigger-refused', projectId, actionEventId: request.call.eventId, code });
+  if (code === 'unavailable') return;
+  const reason = `${code}: ${detail}`;
   const row = triggerRow(caller, request, {
     id: newId(ctx.now()),
     action: null,
