@@ -26,7 +26,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    terminal.writeError(`${problemOf(error)}\n`);
+    terminal.writeError(`${failureOf(error)}\n`);
     return 1;
   }
 }
@@ -177,7 +177,7 @@ function configOf(terminal: Terminal, fallbacks: Record<string, string> = {}): C
 }
 
 /** What went wrong, in a line where we know it, with its stack where we don't. */
-function problemOf(error: unknown): string {
+function failureOf(error: unknown): string {
   if (error instanceof Fault) return error.message;
   if (!(error instanceof Error)) return String(error);
   const { code, port, setting = 'PORT' } = error as { code?: unknown; port?: unknown; setting?: string };

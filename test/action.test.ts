@@ -110,6 +110,13 @@ onEveryDatabase('actions', (start) => {
     });
   }
 
+  test('a param that is wrong is named by its place in what was sent', async () => {
+    const steps = [loop, { function: 'load_url', params: { url: 7 }, target: all }];
+    assert.equal((await save(steps)).body.errors[0].path, 'steps[1].params.url');
+    const command = await of.api('/commands', { body: steps[1] });
+    assert.equal(command.body.errors[0].path, 'params.url');
+  });
+
   const steps: [string, unknown, unknown][] = [
     ['no steps', [], [400, 'bad_request']],
     ['51 steps', Array(51).fill(loop), [400, 'bad_request']],

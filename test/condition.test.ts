@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { type Condition, conditionSchema, holds } from '../src/domain/condition.ts';
-import { parseJsonExactly } from '../src/domain/exact-json.ts';
 import { Fault } from '../src/domain/fault.ts';
 import { parseInput } from '../src/domain/input.ts';
+import { parseJsonExactly } from '../src/domain/json.ts';
 
 const payload = {
   temp: 41.5,

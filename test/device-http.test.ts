@@ -66,6 +66,12 @@ onEveryDatabase('devices over HTTP', (start) => {
   const message = (device: MadeDevice, raw: Call['raw'] = '{}', type: string | undefined = json, path = '') =>
     speak(server(), `/messages${path}`, { as: `Thing ${device.token}`, raw: raw ?? '', type });
 
+  test('a byte order mark before JSON is passed over, and does not go on', async () => {
+    const device = await newDevice();
+    assert.equal((await message(device, `\uFEFF${numbers}`)).status, 202);
+    assert.equal((await lastBytes(server(), device)).toString(), numbers);
+  });
+
   test('an event is stored with who said it, from where', async () => {
     bodyOf(await server().api('/device-types', { body: { id: 'thermo-1', name: 'Thermometers' } }), 201);
     const group_id = await makeGroup(server(), 'a home');

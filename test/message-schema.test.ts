@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { checkedCharactersMax, compileMessageSchema } from '../src/domain/device/message-schema.ts';
-import { parseJsonExactly } from '../src/domain/exact-json.ts';
 import { Fault } from '../src/domain/fault.ts';
+import { parseJsonExactly } from '../src/domain/json.ts';
 
 const reading = {
   type: 'object',

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { validateHeaderValue } from 'node:http';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { parseJsonExactly } from '../src/domain/exact-json.ts';
 import { Fault } from '../src/domain/fault.ts';
+import { parseJsonExactly } from '../src/domain/json.ts';
 import {
   headerValueOf,
   parseJsonTemplate,

@@ -1,6 +1,6 @@
 /** A condition on a JSON payload: comparisons of what a path leads to, joined by all, any and their opposites. */
 import { z } from 'zod';
-import { numberOf } from './exact-json.ts';
+import { numberOf } from './json.ts';
 import { lookUp, parsePath } from './template.ts';
 
 const depthMax = 16;
@@ -36,11 +36,11 @@ const comparisonSchema = z
       .optional(),
   })
   .superRefine(({ op, value }, ctx) => {
-    const problem = problemOf(op, value);
+    const problem = problemOfValue(op, value);
     if (problem) ctx.addIssue({ code: 'custom', path: ['value'], message: problem });
   });
 
-function problemOf(op: Op, value: Comparison['value']): string | null {
+function problemOfValue(op: Op, value: Comparison['value']): string | null {
   if (op === 'exists')
     return value === undefined || typeof value === 'boolean' ? null : 'must be true or false';
   if (value === undefined) return 'is missing';

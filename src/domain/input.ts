@@ -1,6 +1,7 @@
 /** Rooms take `unknown` from outside and parse it once, here, into what they work with. */
 import { z } from 'zod';
 import { Fault, type Problem } from './fault.ts';
+import { isMembers, type Members } from './json.ts';
 
 const problemsMax = 20;
 
@@ -17,11 +18,22 @@ export function parseInput<T>(schema: z.ZodType<T>, input: unknown): T {
   });
 }
 
-function placeOf(path: readonly PropertyKey[]): string {
+/** A place in the input, such as `steps[0].params.url`; nothing for the input itself. */
+export function placeOf(path: readonly PropertyKey[]): string {
   return path.reduce<string>((place, step) => {
     if (typeof step === 'number') return `${place}[${step}]`;
     return place ? `${place}.${String(step)}` : String(step);
   }, '');
+}
+
+/** The same of a JSON pointer (RFC 6901), as validators of JSON Schema say it; steps of digits are places in a list. */
+export function placeOfPointer(pointer: string, ...inside: string[]): string {
+  const steps = pointer
+    .split('/')
+    .slice(1)
+    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
+    .map((step) => (/^\d+$/.test(step) ? Number(step) : step));
+  return placeOf([...steps, ...inside]);
 }
 
 const nameMax = 200;
@@ -41,6 +53,10 @@ export const eventIdSchema = z
   .union([z.string(), z.int().transform(String)])
   .pipe(nameSchema)
   .refine((text) => !text.includes('/'), 'must not hold a slash');
+
+/** Members as they are: the values inside may be numbers that only their text holds exactly, and must not be copied. */
+export const membersSchema = z.custom<Members>(isMembers, 'must be an object');
+
 export const metadataSchema = z
   .record(z.string(), z.json())
   .refine(

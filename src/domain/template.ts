@@ -2,8 +2,9 @@
  * `{{ path }}` in a text stands for a value of the call or event: names joined by dots, array places in brackets.
  * A missing node is the empty text. There is no logic and no code in a template: it can only look up.
  */
-import { isExactNumber } from './exact-json.ts';
+
 import { Fault } from './fault.ts';
+import { isExactNumber } from './json.ts';
 
 export type Path = readonly (string | number)[];
 /** Literal texts and paths in turn. */

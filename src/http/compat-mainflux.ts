@@ -3,17 +3,11 @@
  * is what its documents say, `PATCH` what its clients send. Creating answers `{"webhooks": [...]}` as the product does,
  * or the bare list of the documents when `Accept-Version: seed` asks for it.
  */
-import express, {
-  type ErrorRequestHandler,
-  type Express,
-  type Request,
-  type RequestHandler,
-  type Response,
-} from 'express';
+import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
 import { type Caller, requireScope, type Scope } from '../domain/access/caller.ts';
 import type { Context } from '../domain/context.ts';
-import { requireShallow } from '../domain/depth.ts';
-import { describeFault, Fault } from '../domain/fault.ts';
+import { Fault } from '../domain/fault.ts';
+import { requireShallow } from '../domain/json.ts';
 import {
   createThingWebhooks,
   deleteThingWebhooks,
@@ -23,8 +17,8 @@ import {
   replaceThingWebhook,
 } from '../domain/webhook/thing-webhook.ts';
 import type { Gate } from './auth.ts';
-import { faultOf, logFault, setRetryAfter, statusOf } from './fault.ts';
-import { mediaTypeOf } from './trigger-body.ts';
+import { answerFaults } from './fault.ts';
+import { mediaTypeOf, readNumber } from './request.ts';
 
 const prefixes = ['/svcwebhooks', ''];
 const bodyBytesMax = 1_024 * 1_024;
@@ -32,7 +26,7 @@ const bodyBytesMax = 1_024 * 1_024;
 type Room = (caller: Caller, request: Request, response: Response) => Promise<void>;
 
 export function useMainfluxWebhooks(app: Express, { ctx, gate }: { ctx: Context; gate: Gate }): void {
-  const readJson: RequestHandler[] = [
+  const readBody: RequestHandler[] = [
     (request, _response, next) => {
       if (mediaTypeOf(request.get('content-type')) !== 'application/json')
         throw new Fault('unsupported_media_type', 'send application/json');
@@ -40,18 +34,26 @@ export function useMainfluxWebhooks(app: Express, { ctx, gate }: { ctx: Context;
     },
     express.json({ limit: bodyBytesMax, verify: (_request, _response, bytes) => requireShallow(bytes) }),
   ];
-  const errors = mainfluxErrors(ctx);
-  const as =
-    (scope: Scope, room: Room): RequestHandler =>
-    async (request, response) => {
+  // Mainflux's own form of errors. What ours would call unprocessable is bad input there.
+  const errors = answerFaults(ctx.log, (response, { status, detail }) => {
+    response.status(status === 422 ? 400 : status).json({ error: detail });
+  });
+  const authorize =
+    (scope: Scope): RequestHandler =>
+    async (request, response, next) => {
       const caller = await gate(request, response);
       requireScope(caller, scope);
+      response.locals.caller = caller;
       // Headers of webhooks are other people's credentials.
       response.set('cache-control', 'no-store');
-      await room(caller, request, response);
+      next();
     };
-  const read = (room: Room) => [as('read', room), errors];
-  const write = (room: Room) => [...readJson, as('manage', room), errors];
+  const enter =
+    (room: Room): RequestHandler =>
+    (request, response) =>
+      room(response.locals.caller as Caller, request, response);
+  const read = (room: Room) => [authorize('read'), enter(room), errors];
+  const write = (room: Room) => [authorize('manage'), ...readBody, enter(room), errors];
 
   for (const prefix of prefixes) {
     app.post(
@@ -97,19 +99,5 @@ export function useMainfluxWebhooks(app: Express, { ctx, gate }: { ctx: Context;
 
 /** The number in the path; null for what can't be one. */
 function idOf(request: Request): number | null {
-  const { id } = request.params;
-  return /^[1-9]\d{0,15}$/.test(String(id)) ? Number(id) : null;
-}
-
-/** Mainflux's own form of errors. What ours would call unprocessable is bad input there. */
-function mainfluxErrors(ctx: Context): ErrorRequestHandler {
-  return (error, request, response, next) => {
-    const fault = faultOf(error);
-    logFault(ctx.log, fault, `${request.method} ${request.route?.path ?? ''}`);
-    if (response.headersSent) return next(error);
-    setRetryAfter(response, fault);
-    const status = statusOf(fault);
-    if (status === 401) response.setHeader('www-authenticate', 'Bearer');
-    response.status(status === 422 ? 400 : status).json({ error: describeFault(fault).detail });
-  };
+  return readNumber(String(request.params.id));
 }

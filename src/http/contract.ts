@@ -2,11 +2,13 @@
  * openapi.yaml as a check: requests must be what it says, and in the tests the answers too. The schemas of
  * OpenAPI 3.1 are JSON Schema 2020-12, so they are compiled as they stand, a route at a time when it is first used.
  */
+
 import { readFileSync } from 'node:fs';
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import { load } from 'js-yaml';
 import { Fault, type Problem } from '../domain/fault.ts';
+import { placeOfPointer } from '../domain/input.ts';
 
 const problemsMax = 20;
 const documentId = 'openapi';
@@ -147,19 +149,14 @@ function escapePart(part: string): string {
 function badRequest(errors: readonly ErrorObject[] | null | undefined, what: string): Fault {
   // That a condition of the schema sent it elsewhere says nothing beside what was wrong there.
   const told = (errors ?? []).filter((error) => error.keyword !== 'if');
-  const problems = told.slice(0, problemsMax).map(problemOf);
+  const problems = told.slice(0, problemsMax).map(problemOfError);
   const [first] = problems;
   return new Fault('bad_request', `${first?.path || what}: ${first?.detail ?? 'is wrong'}`, { problems });
 }
 
 /** In the notation the rooms use: `steps[0].params`. */
-function problemOf(error: ErrorObject): Problem {
-  const parts = error.instancePath.split('/').slice(1);
+function problemOfError(error: ErrorObject): Problem {
   const unknown = (error.params as { additionalProperty?: string }).additionalProperty;
-  if (unknown !== undefined) parts.push(unknown);
-  const path = parts.reduce((place, part) => {
-    if (/^\d+$/.test(part)) return `${place}[${part}]`;
-    return place ? `${place}.${part}` : part;
-  }, '');
+  const path = placeOfPointer(error.instancePath, ...(unknown === undefined ? [] : [unknown]));
   return { path, detail: unknown === undefined ? (error.message ?? 'is wrong') : 'is not known here' };
 }

@@ -18,15 +18,14 @@ import {
   publishEventJson,
   publishMessageBytes,
 } from '../domain/intake/publish.ts';
-import { type AddressOf, callerOf } from './auth.ts';
-import type { Guarded } from './limit.ts';
-import { numberOf } from './routes.ts';
-import { mediaTypeOf } from './trigger-body.ts';
+import { callerOf } from './auth.ts';
+import type { CountFailures } from './limit.ts';
+import { type AddressOf, bytesOf, mediaTypeOf, pathNumber } from './request.ts';
 
 type Options = {
   ctx: Context;
   addressOf: AddressOf;
-  guarded: Guarded;
+  countFailures: CountFailures;
 };
 
 const messageTypes = 'send application/json, application/senml+json or application/senml+cbor';
@@ -35,38 +34,35 @@ export function useDeviceDoor(app: Express, options: Options): void {
   const { ctx } = options;
   const floods = createFloods(() => performance.now());
   const readBody = express.raw({ type: () => true, limit: messageBytesMax });
-  const senders = new WeakMap<Request, Sender>();
 
   /** Who speaks is settled before the body is read. */
   const identify = async (request: Request, response: Response, next: () => void) => {
-    const id = request.params.id === undefined ? null : numberOf(String(request.params.id));
-    senders.set(
-      request,
-      await options.guarded(request, response, () => senderOfRequest(options, request, id)),
+    const id = request.params.id === undefined ? null : pathNumber(request, 'id');
+    response.locals.sender = await options.countFailures(request, response, () =>
+      senderOfRequest(options, request, id),
     );
     next();
   };
-  const said = (request: Request): { sender: Sender; body: Uint8Array } => {
-    const sender = senders.get(request);
-    if (!sender) throw new Error('a device spoke without being known');
-    const body = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+  const said = (request: Request, response: Response): { sender: Sender; body: Uint8Array } => {
+    const sender = response.locals.sender as Sender;
+    const body = bytesOf(request);
     if (!floods.take(sender.device.id, body.length))
       throw new Fault('too_many', 'the device sends too fast', { retryAfter: 1 });
     return { sender, body };
   };
 
   app.put('/devices/:id/event', identify, readBody, async (request, response) => {
-    const { sender, body } = said(request);
+    const { sender, body } = said(request, response);
     await publishEventJson(ctx, sender, body);
     response.status(204).end();
   });
   app.post('/devices/:id/bulkData/:label', identify, readBody, async (request, response) => {
-    const { sender, body } = said(request);
+    const { sender, body } = said(request, response);
     await publishBulk(ctx, sender, String(request.params.label), body);
     response.status(202).end();
   });
   app.post(['/messages', '/messages/*subtopic'], identify, readBody, async (request, response) => {
-    const { sender, body } = said(request);
+    const { sender, body } = said(request, response);
     const mediaType = mediaTypeOf(request.get('content-type'));
     if (mediaType === null || !(isJsonType(mediaType) || mediaType === 'application/senml+cbor'))
       throw new Fault('unsupported_media_type', messageTypes);

@@ -1,6 +1,6 @@
 /** Maps what went wrong to HTTP, once. Anything that is no `Fault` is logged and told as `internal`. */
 import type { ErrorRequestHandler, Response } from 'express';
-import { describeFault, Fault, type FaultCode } from '../domain/fault.ts';
+import { describeFault, Fault, type FaultCode, type Problem } from '../domain/fault.ts';
 import { withoutDatabase } from '../domain/readiness.ts';
 import type { Log } from '../log.ts';
 
@@ -41,12 +41,12 @@ const codesOfStatus: Readonly<Record<number, FaultCode>> = {
   415: 'unsupported_media_type',
 };
 
-export function statusOf(error: unknown): number {
-  return error instanceof Fault ? statuses[error.code] : 500;
+export function statusOf(code: FaultCode | 'internal'): number {
+  return code === 'internal' ? 500 : statuses[code];
 }
 
 /** Turns what a library threw at a request into a `Fault`, where it is one. */
-export function faultOf(thrown: unknown): unknown {
+function faultOf(thrown: unknown): unknown {
   const error = withoutDatabase(thrown);
   if (error instanceof Fault || typeof error !== 'object' || error === null) return error;
   const { status, message, errors, type } = error as {
@@ -67,23 +67,36 @@ export function faultOf(thrown: unknown): unknown {
   return new Fault(codesOfStatus[status] ?? 'bad_request', detail, { problems });
 }
 
-/** Logs what is not the caller's doing. */
-export function logFault(log: Log, error: unknown, route: string): void {
-  if (!(error instanceof Fault)) log.error({ err: error, route }, 'a request failed');
+/** What a caller is told, before a door has given it its form. */
+export type ToldFault = {
+  status: number;
+  code: FaultCode | 'internal';
+  detail: string;
+  problems: readonly Problem[];
+};
+
+/** Writes the answer in the form of a door; whom it answers is `response.req`. */
+export type FaultForm = (response: Response, told: ToldFault) => void;
+
+/** The last handler of a door: everything that was thrown is logged where it is not the caller's doing, and told in the door's form. */
+export function answerFaults(log: Log, form: FaultForm): ErrorRequestHandler {
+  return (thrown, request, response, next) => {
+    const error = faultOf(thrown);
+    const fault = error instanceof Fault ? error : null;
+    const route = `${request.method} ${request.route?.path ?? ''}`;
+    if (fault === null) log.error({ err: error, route }, 'a request failed');
+    if (response.headersSent) return next(thrown);
+    if (fault?.retryAfter !== undefined)
+      response.setHeader('retry-after', String(Math.ceil(fault.retryAfter)));
+    const told = describeFault(error);
+    const status = statusOf(told.code);
+    if (status === 401) response.setHeader('www-authenticate', 'Bearer');
+    form(response, { status, ...told, problems: fault?.problems ?? [] });
+  };
 }
 
-export function setRetryAfter(response: Response, error: unknown): void {
-  if (error instanceof Fault && error.retryAfter !== undefined) {
-    response.setHeader('retry-after', String(Math.ceil(error.retryAfter)));
-  }
-}
-
-/** Errors as `application/problem+json` (RFC 9457) with our stable `code`. */
-export function sendProblem(response: Response, error: unknown): void {
-  const { code, detail } = describeFault(error);
-  const status = statusOf(error);
-  setRetryAfter(response, error);
-  if (status === 401) response.setHeader('www-authenticate', 'Bearer');
+/** Errors as `application/problem+json` (RFC 9457) with our stable `code`: the form of everything that has none of its own. */
+export function sendProblem(response: Response, { status, code, detail, problems }: ToldFault): void {
   response
     .status(status)
     .type('application/problem+json')
@@ -94,17 +107,7 @@ export function sendProblem(response: Response, error: unknown): void {
         status,
         code,
         detail,
-        ...(error instanceof Fault && error.problems.length > 0 ? { errors: error.problems } : {}),
+        ...(problems.length > 0 ? { errors: problems } : {}),
       }),
     );
-}
-
-/** The last handler of everything but the trigger routes. */
-export function problemHandler(log: Log): ErrorRequestHandler {
-  return (error, request, response, next) => {
-    const fault = faultOf(error);
-    logFault(log, fault, `${request.method} ${request.route?.path ?? ''}`);
-    if (response.headersSent) return next(error);
-    sendProblem(response, fault);
-  };
 }

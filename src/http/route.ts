@@ -3,7 +3,7 @@ import type { Request } from 'express';
 import type { Caller, Scope } from '../domain/access/caller.ts';
 import type { Context } from '../domain/context.ts';
 
-export type Call = {
+export type RouteCall = {
   ctx: Context;
   caller: Caller;
   request: Request;
@@ -27,5 +27,34 @@ export type Route = {
   path: string;
   /** The caller needs one of them. */
   scopes: readonly Scope[];
-  handle: (call: Call) => Promise<Answer>;
+  handle: (call: RouteCall) => Promise<Answer>;
 };
+
+export function route(
+  method: Method,
+  path: string,
+  scopes: readonly Scope[],
+  handle: Route['handle'],
+): Route {
+  return { method, path: `/api/v1${path}`, scopes, handle };
+}
+
+type Room = (call: RouteCall) => Promise<unknown>;
+
+/** Answers 200 with what the room brings. */
+export function ok(room: Room): Route['handle'] {
+  return async (call) => ({ status: 200, body: await room(call) });
+}
+
+/** Answers 201 with what the room has made. */
+export function created(room: Room): Route['handle'] {
+  return async (call) => ({ status: 201, body: await room(call) });
+}
+
+/** Answers 204 when the room is done. */
+export function gone(room: Room): Route['handle'] {
+  return async (call) => {
+    await room(call);
+    return { status: 204 };
+  };
+}

@@ -66,8 +66,6 @@ import {
 import { changeGroup, createGroup, deleteGroup, getGroup, listGroups } from '../domain/device/group.ts';
 import { getEvent, listEvents } from '../domain/event/history.ts';
 
-import { Fault } from '../domain/fault.ts';
-
 import {
   changeAction,
   createAction,
@@ -87,26 +85,12 @@ import {
 } from '../domain/webhook/webhook.ts';
 import { testAction } from './action.ts';
 import { sendEventBody } from './event.ts';
-import type { Call, Method, Route } from './route.ts';
+import { created, gone, ok, type Route, route } from './route.ts';
 
 const read: readonly Scope[] = ['read'];
 const manage: readonly Scope[] = ['manage'];
 const admin: readonly Scope[] = ['admin'];
 const command: readonly Scope[] = ['command'];
-
-type Room = (call: Call) => Promise<unknown>;
-const ok = (room: Room) => async (call: Call) => ({ status: 200, body: await room(call) });
-const created = (room: Room) => async (call: Call) => ({ status: 201, body: await room(call) });
-const gone = (room: Room) => async (call: Call) => {
-  await room(call);
-  return { status: 204 };
-};
-const route = (method: Method, path: string, scopes: readonly Scope[], handle: Route['handle']): Route => ({
-  method,
-  path: `/api/v1${path}`,
-  scopes,
-  handle,
-});
 
 // biome-ignore format: a table reads best with one line a route.
 export const routes: readonly Route[] = [
@@ -210,10 +194,4 @@ export const routes: readonly Route[] = [
 
 function viewCaller({ kind, id, name, scopes, projectId }: Caller) {
   return { type: kind, id, name, scopes: [...scopes], project_id: projectId };
-}
-
-/** A part of the path that must be a number. */
-export function numberOf(value: string | undefined): number {
-  if (value && /^[1-9]\d{0,15}$/.test(value)) return Number(value);
-  throw new Fault('not_found', 'there is no such thing');
 }

@@ -7,15 +7,16 @@ import type { Config } from '../config.ts';
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
 import { useApi } from './api.ts';
-import { type AddressOf, createAddressOf, createGate } from './auth.ts';
+import { createGate } from './auth.ts';
 import { useMainfluxWebhooks } from './compat-mainflux.ts';
 import { useModeModules } from './compat-mode.ts';
 import { useDeviceDoor } from './device.ts';
 import { useDocs } from './docs.ts';
-import { problemHandler } from './fault.ts';
+import { answerFaults, sendProblem } from './fault.ts';
 import { useHealth } from './health.ts';
-import { createGuarded, createLimit } from './limit.ts';
+import { createCountFailures, createRateLimit } from './limit.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { type AddressOf, createAddressOf } from './request.ts';
 import { useSession } from './session.ts';
 import { useTriggers } from './trigger.ts';
 
@@ -35,24 +36,24 @@ export function openHttp(options: { ctx: Context; config: Config; checkAnswers: 
     .set('trust proxy', config.trustProxy);
   const addressOf = createAddressOf(app.get('trust proxy fn'));
   const metrics = createMetrics(ctx);
-  const guarded = createGuarded(createLimit(config.limits.failedKeys), addressOf);
-  const gate = createGate({ ctx, addressOf, apiLimit: createLimit(config.limits.api), guarded });
+  const countFailures = createCountFailures(createRateLimit(config.limits.failedKeys), addressOf);
+  const gate = createGate({ ctx, addressOf, apiLimit: createRateLimit(config.limits.api), countFailures });
 
   observe(app, metrics, ctx);
   app.use(protect(config));
-  useTriggers(app, { ctx, addressOf, triggerLimit: createLimit(config.limits.triggers), guarded });
+  useTriggers(app, { ctx, addressOf, triggerLimit: createRateLimit(config.limits.triggers), countFailures });
   useHealth(app, { ctx, metrics });
   useDocs(app, openApiPath);
   app.get('/', (_request, response) => response.redirect('/docs'));
-  useSession(app, { ctx, addressOf, signInLimit: createLimit(config.limits.failedKeys) });
-  useDeviceDoor(app, { ctx, addressOf, guarded });
+  useSession(app, { ctx, addressOf, signInLimit: createRateLimit(config.limits.failedKeys) });
+  useDeviceDoor(app, { ctx, addressOf, countFailures });
   useModeModules(app, { ctx, gate });
   useMainfluxWebhooks(app, { ctx, gate });
   useApi(app, { ctx, gate, openApiPath, checkAnswers });
   app.use(() => {
     throw new Fault('not_found', 'there is no such route');
   });
-  app.use(problemHandler(ctx.log));
+  app.use(answerFaults(ctx.log, sendProblem));
 
   return { server: createServer({ maxHeaderSize: headerBytesMax }, app), app, addressOf };
 }

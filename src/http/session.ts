@@ -3,15 +3,16 @@ import express, { type Express, type Response } from 'express';
 import { signIn, signOut } from '../domain/access/user.ts';
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
-import { type AddressOf, cookieOf, sessionCookie } from './auth.ts';
-import type { Limit } from './limit.ts';
+import { sessionCookie } from './auth.ts';
+import type { RateLimit } from './limit.ts';
+import { type AddressOf, cookieOf } from './request.ts';
 
 const path = '/api/v1/session';
 const bodyBytesMax = 4_096;
 
 export function useSession(
   app: Express,
-  { ctx, addressOf, signInLimit }: { ctx: Context; addressOf: AddressOf; signInLimit: Limit },
+  { ctx, addressOf, signInLimit }: { ctx: Context; addressOf: AddressOf; signInLimit: RateLimit },
 ): void {
   const secure = () => ctx.process.publicUrl().startsWith('https:');
   const setCookie = (response: Response, value: string, expires: Date) =>

@@ -1,34 +1,19 @@
 /** Decodes what third parties send to the trigger routes: JSON, forms, XML, text, Base64 in a query. */
+
 import { XMLParser } from 'fast-xml-parser';
-import { requireShallow } from '../domain/depth.ts';
+import { isJsonType } from '../domain/event/event.ts';
 import { Fault } from '../domain/fault.ts';
-import { isMembers } from '../domain/trigger/call.ts';
+import { isMembers, type Members, readJson } from '../domain/json.ts';
+import { mediaTypeOf } from './request.ts';
 
 export const triggerBodyBytesMax = 256 * 1_024;
 const payloadBytesMax = 8 * 1_024;
 
-/** The query as names and values; the first where a name stands twice. */
-export function queryOf(url: string): Record<string, string> {
-  const mark = url.indexOf('?');
-  const query: Record<string, string> = Object.create(null);
-  if (mark < 0) return query;
-  for (const [name, value] of new URLSearchParams(url.slice(mark + 1))) query[name] ??= value;
-  return query;
-}
-
-/** The media type without its parameters; null when there is none. */
-export function mediaTypeOf(contentType: string | undefined): string | null {
-  return contentType?.split(';', 1)[0]?.trim().toLowerCase() || null;
-}
-
 /** The members of a JSON or form body. Throws `bad_request` or `unsupported_media_type`. */
-export function readMembers(
-  body: Buffer,
-  contentType: string | undefined,
-): Readonly<Record<string, unknown>> {
+export function readMembers(body: Buffer, contentType: string | undefined): Members {
   if (body.length === 0) return {};
   const type = mediaTypeOf(contentType);
-  if (isJson(type)) return requireMembers(parseJson(body));
+  if (type !== null && isJsonType(type)) return requireMembers(parseJson(body));
   if (type === 'application/x-www-form-urlencoded') {
     const text = body.toString('utf8');
     // Many shells and tools announce a form when nothing else was said, whatever they send.
@@ -44,7 +29,7 @@ export function readMembers(
 export function readPayload(body: Buffer, contentType: string | undefined): unknown {
   if (body.length === 0) return {};
   const type = mediaTypeOf(contentType);
-  if (isJson(type)) return parseJson(body);
+  if (type !== null && isJsonType(type)) return parseJson(body);
   const text = body.toString('utf8');
   if (type === 'application/x-www-form-urlencoded') {
     return /^\s*[[{]/.test(text) ? parseJson(body) : parseForm(text);
@@ -54,39 +39,26 @@ export function readPayload(body: Buffer, contentType: string | undefined): unkn
 }
 
 /** The JSON object behind a `payload` parameter: Base64, standard or URL-safe, padded or not. */
-export function readBase64Payload(text: string): Readonly<Record<string, unknown>> {
+export function readBase64Payload(text: string): Members {
   // A plus that was not URL-encoded has become a space on its way.
   const letters = text.replaceAll(' ', '+').replace(/=+$/, '');
   if (!/^[A-Za-z0-9+/_-]+$/.test(letters) || letters.length % 4 === 1) {
     throw new Fault('bad_request', 'payload is not Base64');
   }
   const json = Buffer.from(letters, 'base64url');
-  if (json.length > payloadBytesMax) {
-    throw new Fault('too_large', `payload holds more than ${payloadBytesMax} bytes`);
-  }
-  return requireMembers(parseJson(json, 'payload'));
+  return requireMembers(readJson(json, { what: 'payload', bytesMax: payloadBytesMax, isCall: true }));
 }
 
-function isJson(type: string | null): boolean {
-  if (type === null) return false;
-  return type === 'application/json' || type.endsWith('+json');
+function parseJson(body: Buffer): unknown {
+  return readJson(body, { what: 'the body', isCall: true });
 }
 
-function parseJson(body: Buffer, what = 'the body'): unknown {
-  requireShallow(body);
-  try {
-    return JSON.parse(body.toString('utf8')) as unknown;
-  } catch (error) {
-    throw new Fault('bad_request', `${what} is not JSON: ${(error as Error).message}`);
-  }
-}
-
-function requireMembers(value: unknown): Readonly<Record<string, unknown>> {
+function requireMembers(value: unknown): Members {
   if (isMembers(value)) return value;
   throw new Fault('bad_request', 'the JSON must be an object');
 }
 
-function parseForm(text: string): Readonly<Record<string, unknown>> {
+function parseForm(text: string): Members {
   const members: Record<string, unknown> = Object.create(null);
   for (const [name, value] of new URLSearchParams(text)) members[name] ??= value;
   return members;

@@ -3,10 +3,10 @@
  * They answer in a form of their own: `{"message":"success"|"Error", ...}`, or a small page for a browser.
  */
 import { createHash } from 'node:crypto';
-import express, { type ErrorRequestHandler, type Express, type Request, type Response } from 'express';
+import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
 import { authenticateKey } from '../domain/access/key.ts';
 import type { Context } from '../domain/context.ts';
-import { describeFault, Fault } from '../domain/fault.ts';
+import { Fault } from '../domain/fault.ts';
 import {
   type Call,
   type CallOptions,
@@ -18,14 +18,12 @@ import {
 } from '../domain/trigger/call.ts';
 import { fireLink, openLink, previewLink } from '../domain/trigger/link.ts';
 import { type Fired, fireTrigger, openTrigger, previewAction } from '../domain/trigger/trigger.ts';
-import type { Log } from '../log.ts';
-import { type AddressOf, bearerOf } from './auth.ts';
-import { faultOf, logFault, setRetryAfter, statusOf } from './fault.ts';
-import type { Guarded, Limit } from './limit.ts';
+import { answerFaults, type ToldFault } from './fault.ts';
+import type { CountFailures, RateLimit } from './limit.ts';
 import { confirmPage, donePage, faultPage } from './page.ts';
 import { reasonNotToFire } from './preview.ts';
-import { signalOf } from './signal.ts';
-import { queryOf, readBase64Payload, readMembers, readPayload, triggerBodyBytesMax } from './trigger-body.ts';
+import { type AddressOf, bearerOf, bytesOf, queryOf, signalOf } from './request.ts';
+import { readBase64Payload, readMembers, readPayload, triggerBodyBytesMax } from './trigger-body.ts';
 
 const path = '/public-api/integration/webhooks';
 const idempotencyKeyMax = 255;
@@ -34,18 +32,25 @@ type Options = {
   ctx: Context;
   addressOf: AddressOf;
   /** By key or link. */
-  triggerLimit: Limit;
-  guarded: Guarded;
+  triggerLimit: RateLimit;
+  countFailures: CountFailures;
 };
 
 export function useTriggers(app: Express, options: Options): void {
   const { ctx } = options;
   const readBody = express.raw({ type: () => true, limit: triggerBodyBytesMax });
 
-  app.post(path, readBody, async (request, response) => {
+  /** Who calls is settled before the body is read. */
+  const authorize: RequestHandler = async (request, response, next) => {
+    response.locals.caller = await authenticate(options, request, response);
+    next();
+  };
+  const admitted = (response: Response) => response.locals.caller as TriggerCaller;
+
+  app.post(path, authorize, readBody, async (request, response) => {
     const query = queryOf(request.url);
-    const caller = await authenticate(options, request, response, query);
-    const body = bodyOf(request);
+    const caller = admitted(response);
+    const body = bytesOf(request);
     // A page that asked first posts the address it was opened at, with its payload.
     const given = query.payload === undefined ? {} : readBase64Payload(query.payload);
     const members = { ...given, ...readMembers(body, request.get('content-type')) };
@@ -53,18 +58,18 @@ export function useTriggers(app: Express, options: Options): void {
     sendFired(request, response, await fireTrigger(ctx, caller, requestOf(request, call, how, 'post', body)));
   });
 
-  app.post(`${path}/:event_id`, readBody, async (request, response) => {
+  app.post(`${path}/:event_id`, authorize, readBody, async (request, response) => {
     const query = queryOf(request.url);
-    const caller = await authenticate(options, request, response, query);
-    const body = bodyOf(request);
+    const caller = admitted(response);
+    const body = bytesOf(request);
     const payload = readPayload(body, request.get('content-type'));
-    const { call, options: how } = callOfPayload(request.params.event_id, payload, query);
+    const { call, options: how } = callOfPayload(String(request.params.event_id), payload, query);
     sendFired(request, response, await fireTrigger(ctx, caller, requestOf(request, call, how, 'post', body)));
   });
 
-  app.get(path, async (request, response) => {
+  app.get(path, authorize, async (request, response) => {
     const query = queryOf(request.url);
-    const caller = await authenticate(options, request, response, query);
+    const caller = admitted(response);
     const members = query.payload === undefined ? {} : readBase64Payload(query.payload);
     const { call, options: how } = callOfMembers(members, query);
     const asked = requestOf(request, call, how, 'get', Buffer.alloc(0));
@@ -81,14 +86,22 @@ export function useTriggers(app: Express, options: Options): void {
     throw new Fault('method_not_allowed', `this path takes ${allow}`);
   });
 
+  const open = (request: Request, response: Response) =>
+    options.countFailures(request, response, () => openLink(ctx, String(request.params.token)));
+  type OpenedLink = Awaited<ReturnType<typeof open>>;
+
   app.get('/l/:token', async (request, response) => {
-    const link = await requireLink(options, request, response);
-    sendPreview(request, response, await previewLink(ctx, link));
+    sendPreview(request, response, await previewLink(ctx, await open(request, response)));
   });
 
-  app.post('/l/:token', readBody, async (request, response) => {
-    const link = await requireLink(options, request, response);
+  const admitLink: RequestHandler = async (request, response, next) => {
+    const link = await open(request, response);
     await options.triggerLimit(`link ${link.id}`, request, response);
+    response.locals.link = link;
+    next();
+  };
+  app.post('/l/:token', admitLink, readBody, async (request, response) => {
+    const link = response.locals.link as OpenedLink;
     const how = readOptions(queryOf(request.url));
     const from = { address: options.addressOf(request), userAgent: request.get('user-agent') ?? null };
     const idempotency = idempotencyOf(request, Buffer.alloc(0));
@@ -104,19 +117,19 @@ export function useTriggers(app: Express, options: Options): void {
   app.use(['/public-api', '/l'], () => {
     throw new Fault('not_found', 'there is no such route');
   });
-  app.use(['/public-api', '/l'], triggerFaultHandler(ctx.log));
+  app.use(['/public-api', '/l'], answerFaults(ctx.log, sendFault));
 }
 
 /** The key's caller. */
 async function authenticate(
-  { ctx, addressOf, triggerLimit, guarded }: Options,
+  { ctx, addressOf, triggerLimit, countFailures }: Options,
   request: Request,
   response: Response,
-  query: Readonly<Record<string, string>>,
 ): Promise<TriggerCaller> {
   const address = addressOf(request);
+  const query = queryOf(request.url);
   const secret = request.get('x-webhook-apikey') ?? bearerOf(request) ?? query.api_key ?? query.apiKey;
-  const key = await guarded(request, response, async () => {
+  const key = await countFailures(request, response, async () => {
     if (!secret) throw new Fault('bad_key', 'no key was given: send it as the header x-webhook-apikey');
     return authenticateKey(ctx, secret, address);
   });
@@ -130,15 +143,6 @@ async function authenticate(
     address,
     userAgent: request.get('user-agent') ?? null,
   };
-}
-
-function requireLink({ ctx, guarded }: Options, request: Request, response: Response) {
-  return guarded(request, response, () => openLink(ctx, String(request.params.token)));
-}
-
-/** The body as bytes; a request without one has none. */
-function bodyOf(request: Request): Buffer {
-  return Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
 }
 
 function requestOf(
@@ -192,16 +196,9 @@ function wantsPage(request: Request): boolean {
   return (request.headers.accept ?? '').includes('text/html');
 }
 
-function triggerFaultHandler(log: Log): ErrorRequestHandler {
-  return (error, request, response, next) => {
-    const fault = faultOf(error);
-    logFault(log, fault, `${request.method} ${request.route?.path ?? ''}`);
-    if (response.headersSent) return next(error);
-    const { code, detail } = describeFault(fault);
-    setRetryAfter(response, fault);
-    // What may be done instead: the routes say it themselves, an action that forbids GET does not know routes.
-    if (code === 'method_not_allowed' && !response.hasHeader('allow')) response.setHeader('allow', 'POST');
-    if (wantsPage(request)) return sendPage(response, statusOf(fault), faultPage(code, detail));
-    response.status(statusOf(fault)).json({ message: 'Error', error: { code, detail } });
-  };
+function sendFault(response: Response, { status, code, detail }: ToldFault): void {
+  // What may be done instead: the routes say it themselves, an action that forbids GET does not know routes.
+  if (code === 'method_not_allowed' && !response.hasHeader('allow')) response.setHeader('allow', 'POST');
+  if (wantsPage(response.req)) sendPage(response, status, faultPage(code, detail));
+  else response.status(status).json({ message: 'Error', error: { code, detail } });
 }

@@ -10,6 +10,7 @@ import type { Connection, Door, Outgoing } from '../domain/device/presence.ts';
 import type { Sender } from '../domain/event/origin.ts';
 import { Fault } from '../domain/fault.ts';
 import { publishBulk, publishEventJson, publishMessageBytes } from '../domain/intake/publish.ts';
+import { readJson } from '../domain/json.ts';
 import { withoutDatabase } from '../domain/readiness.ts';
 import type { Flow } from './flow.ts';
 import { type Heard, isHeard, isSaid, parseTopic, type Said, type Topic } from './topic.ts';
@@ -215,13 +216,5 @@ async function take(
   else if (said.what === 'bulk') await publishBulk(ctx, sender, said.name, bytes);
   else if (said.what === 'message')
     await publishMessageBytes(ctx, sender, { type: said.name, mediaType: null, bytes });
-  else await takeReceipts(ctx, sender.device, readJson(bytes));
-}
-
-function readJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(bytes).toString());
-  } catch {
-    throw new Fault('bad_request', 'it is not JSON');
-  }
+  else await takeReceipts(ctx, sender.device, readJson(bytes, { isCall: true }));
 }

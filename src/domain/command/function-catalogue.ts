@@ -2,10 +2,12 @@
  * What a device can be told. Adding a function is one entry here: its JSON Schema (2020-12), what it is to the
  * device (a state that stays, or a pulse that passes), and what its params are when an action leaves them out.
  */
+
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import type { Slot } from '../device/state.ts';
 import { Fault, type Problem } from '../fault.ts';
+import { placeOf, placeOfPointer } from '../input.ts';
 import { type JsonTemplate, parseJsonTemplate } from '../template.ts';
 
 type Schema = {
@@ -185,15 +187,21 @@ function checkParams(functionName: string, params: Record<string, unknown>): Rec
 
 function problemsOf(validate: ValidateFunction): Problem[] {
   return (validate.errors ?? []).map((error) => ({
-    path: error.instancePath.slice(1).replaceAll('/', '.'),
+    path: placeOfPointer(error.instancePath),
     detail: error.message ?? 'is not allowed',
   }));
 }
 
-function badParams(functionName: string, problems: Problem[]): Fault {
+/** `problems` have places inside of the params. */
+function badParams(functionName: string, problems: readonly Problem[]): Fault {
   const [first] = problems;
   const place = first?.path ? `${first.path} ` : '';
-  return new Fault('bad_params', `${functionName}: ${place}${first?.detail ?? 'bad params'}`, { problems });
+  return new Fault('bad_params', `${functionName}: ${place}${first?.detail ?? 'bad params'}`, {
+    problems: problems.map(({ path, detail }) => ({
+      path: placeOf(path ? ['params', path] : ['params']),
+      detail,
+    })),
+  });
 }
 
 /** When a command issued at `now` ends, in milliseconds; null for a state that stays. */

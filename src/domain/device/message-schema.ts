@@ -2,12 +2,13 @@
  * JSON MessageChecks (2020-12) that users write and devices' messages are checked against. A schema is a program of a
  * stranger: what could make checking slow, or endless, or reach out of the schema is refused when it is compiled.
  */
+
 import { Ajv2020, type ErrorObject } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import { RE2JS } from 're2js';
-import { jsonDepthMax } from '../depth.ts';
-import { isExactNumber } from '../exact-json.ts';
 import { Fault } from '../fault.ts';
+import { placeOfPointer } from '../input.ts';
+import { isExactNumber, jsonDepthMax } from '../json.ts';
 
 /** A message whose JSON is longer can't be checked; whoever calls a check has looked at that. */
 export const checkedCharactersMax = 256 * 1024;
@@ -51,12 +52,12 @@ export function compileMessageSchema(schema: object | boolean): MessageCheck {
   requireLocalIds(schema, 0);
   const nodes = measureSchema(schema);
   const bare = typeof schema === 'boolean' ? schema : withoutNames(schema);
-  if (!meta.validateSchema(bare)) throw badSchema(problemOf(meta.errors, 'schema'));
+  if (!meta.validateSchema(bare)) throw badSchema(firstProblem(meta.errors, 'schema'));
   const validate = compile(bare);
   return (payload) => {
     const { plain, values } = withPlainNumbers(payload);
     if (values * nodes > workMax) return `payload: ${values} values are too many for this schema`;
-    return validate(plain) ? null : problemOf(validate.errors, 'payload');
+    return validate(plain) ? null : firstProblem(validate.errors, 'payload');
   };
 }
 
@@ -224,17 +225,12 @@ function withPlainNumbers(payload: unknown): { plain: unknown; values: number } 
 }
 
 /** The first problem; of alternatives that all failed, that they did. */
-function problemOf(errors: readonly ErrorObject[] | null | undefined, root: string): string {
+function firstProblem(errors: readonly ErrorObject[] | null | undefined, root: string): string {
   const error = errors?.findLast(({ keyword }) => keyword === 'anyOf' || keyword === 'oneOf') ?? errors?.[0];
   if (!error) return `${root}: does not fit`;
   const extra = error.params.additionalProperty ?? error.params.unevaluatedProperty;
   const named = extra === undefined ? '' : `: ${JSON.stringify(extra)}`;
-  const place = error.instancePath
-    .split('/')
-    .slice(1)
-    .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
-    .reduce((path, step) => (/^\d+$/.test(step) ? `${path}[${step}]` : path ? `${path}.${step}` : step), '');
-  return `${place || root}: ${error.message}${named}`
+  return `${placeOfPointer(error.instancePath) || root}: ${error.message}${named}`
     .replace(/[\p{Cc}\u2028\u2029]/gu, ' ')
     .slice(0, problemCharactersMax);
 }

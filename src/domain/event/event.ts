@@ -1,7 +1,7 @@
 import { fromJson } from '../../store/columns.ts';
 import { readParts } from '../../store/event.ts';
 import type { Db, Row } from '../../store/schema.ts';
-import { parseJsonExactly } from '../exact-json.ts';
+import { parseJsonExactly } from '../json.ts';
 
 export const eventKinds = ['event', 'message', 'bulk', 'alarm', 'system', 'command'] as const;
 export type EventKind = (typeof eventKinds)[number];

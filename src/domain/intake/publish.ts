@@ -5,28 +5,17 @@
 
 import { z } from 'zod';
 import type { Context } from '../context.ts';
-import { requireShallow, requireShallowValue } from '../depth.ts';
 import { isJsonType } from '../event/event.ts';
 import { originOf, type Sender } from '../event/origin.ts';
-import { isExactNumber, parseJsonExactly } from '../exact-json.ts';
 import { Fault } from '../fault.ts';
-import { nameSchema, parseInput } from '../input.ts';
+import { membersSchema, nameSchema, parseInput } from '../input.ts';
+import { readJson, requireShallowValue, withoutByteOrderMark } from '../json.ts';
 
 /** Bulk data and any message of a device. */
 export const messageBytesMax = 16 * 1_024 * 1_024;
 
 const jsonType = 'application/json';
 
-/** Members alone: the values inside may be numbers that only their text holds exactly, and must not be copied. */
-const membersSchema = z.custom<Record<string, unknown>>(
-  (value) =>
-    typeof value === 'object' &&
-    value !== null &&
-    !Array.isArray(value) &&
-    !ArrayBuffer.isView(value) &&
-    !isExactNumber(value),
-  'must be an object',
-);
 const eventSchema = z.object({ eventType: nameSchema, eventData: membersSchema.nullish() });
 const labelSchema = nameSchema.refine((text) => !/[/+#]/.test(text), 'must not hold /, + or #');
 /** Subtopics are parted by dots or slashes. */
@@ -51,7 +40,7 @@ export async function publishEvent(ctx: Context, sender: Sender, input: unknown)
 
 /** Like `publishEvent`, from the bytes of its JSON: numbers stay exact. */
 export async function publishEventJson(ctx: Context, sender: Sender, json: Uint8Array): Promise<string> {
-  return publishEvent(ctx, sender, parseBytes(requireSize(json)));
+  return publishEvent(ctx, sender, readJson(json, { bytesMax: messageBytesMax }));
 }
 
 /** A message as a value of JSON, or as bytes; `{type?, payload}`. */
@@ -88,17 +77,22 @@ export async function publishMessageBytes(
 ): Promise<string> {
   const type = message.type === null ? null : parseInput(messageTypeSchema, message.type);
   const mediaType = message.mediaType === null ? null : parseInput(mediaTypeSchema, message.mediaType);
-  const body = requireSize(message.bytes);
-  const read = readMessage(mediaType, body);
-  return add(ctx, sender, { kind: 'message', type, label: null, body, ...read });
+  const read = readMessage(mediaType, requireSize(message.bytes));
+  return add(ctx, sender, { kind: 'message', type, label: null, ...read });
 }
 
-function readMessage(announced: string | null, body: Uint8Array): { mediaType: string; payload?: unknown } {
-  if (announced !== null && !isJsonType(announced)) return { mediaType: announced };
+function readMessage(
+  announced: string | null,
+  bytes: Uint8Array,
+): { mediaType: string; body: Uint8Array; payload?: unknown } {
+  if (announced !== null && !isJsonType(announced)) return { mediaType: announced, body: bytes };
   try {
-    return { mediaType: announced ?? jsonType, payload: parseBytes(body) };
+    const payload = readJson(bytes);
+    // Receivers get it inside of other JSON, where a byte order mark has no place.
+    return { mediaType: announced ?? jsonType, body: withoutByteOrderMark(bytes), payload };
   } catch (error) {
-    if (announced === null && error instanceof Fault) return { mediaType: 'application/octet-stream' };
+    if (announced === null && error instanceof Fault)
+      return { mediaType: 'application/octet-stream', body: bytes };
     throw error;
   }
 }
@@ -129,23 +123,6 @@ function bytesOf(view: ArrayBufferView | ArrayBuffer): Uint8Array {
 function requireSize(bytes: Uint8Array): Uint8Array {
   if (bytes.length <= messageBytesMax) return bytes;
   throw new Fault('too_large', `it has more than ${messageBytesMax} bytes`);
-}
-
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-function parseBytes(bytes: Uint8Array): unknown {
-  requireShallow(bytes);
-  let text: string;
-  try {
-    text = decoder.decode(bytes);
-  } catch {
-    throw new Fault('bad_request', 'the JSON is not UTF-8');
-  }
-  try {
-    return parseJsonExactly(text);
-  } catch (error) {
-    throw new Fault('bad_request', `it is not JSON: ${(error as Error).message}`);
-  }
 }
 
 type Said = {

@@ -20,7 +20,7 @@ import { requireTarget } from '../device/device.ts';
 import { type Target, targetSchema } from '../device/target.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
-import { eventIdSchema, instant, nameSchema, pageSchema, parseInput } from '../input.ts';
+import { eventIdSchema, instant, nameSchema, pageSchema, parseInput, placeOf } from '../input.ts';
 
 const stepsMax = 50;
 const paramsCharactersMax = 32_768;
@@ -89,7 +89,12 @@ async function requireSteps(db: Db, caller: Caller, steps: readonly Step[]): Pro
       await requireTarget(db, caller.projectId, step.target);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
-      throw new Fault(error.code, `step ${place + 1}: ${error.message}`, { problems: error.problems });
+      throw new Fault(error.code, `step ${place + 1}: ${error.message}`, {
+        problems: error.problems.map(({ path, detail }) => ({
+          path: placeOf(['steps', place, path]),
+          detail,
+        })),
+      });
     }
   }
 }

@@ -3,9 +3,9 @@
  * templates of the action. It is decoded by a door and read here, so that all doors agree on its spellings.
  */
 import json5 from 'json5';
-import { requireShallow } from '../depth.ts';
 import { Fault } from '../fault.ts';
 import { eventIdSchema } from '../input.ts';
+import { isMembers, type Members, requireShallow } from '../json.ts';
 
 export type Call = {
   eventId: string;
@@ -46,8 +46,6 @@ const ownNames = new Set<string>(['event_id', 'eventId', 'sensor_data', ...optio
 /** Never shown to templates or logs: the key, and what was decoded from it. */
 const secretQueryNames = ['api_key', 'apiKey', 'payload'];
 
-type Members = Readonly<Record<string, unknown>>;
-
 /** Reads a call whose body is ours by shape: `event_id` and `sensor_data` beside the payload. */
 export function callOfMembers(
   members: Members,
@@ -77,10 +75,6 @@ export function callOfPayload(
     call: { eventId: readEventId(eventId), sensorData, payload, query: openQuery(query) },
     options: readOptions(query),
   };
-}
-
-export function isMembers(value: unknown): value is Members {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function readEventId(value: unknown): string {

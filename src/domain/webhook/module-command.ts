@@ -1,19 +1,16 @@
 /** A command webhook: a caller's words for a receiver, on a second URL of a webhook that has one. */
+
 import { z } from 'zod';
 import { findGroup } from '../../store/group.ts';
 import { type Caller, requireScope } from '../access/caller.ts';
 import type { Context } from '../context.ts';
 import type { Origin } from '../event/event.ts';
-import { isExactNumber, parseJsonExactly } from '../exact-json.ts';
 import { Fault } from '../fault.ts';
-import { nameSchema, parseInput } from '../input.ts';
+import { membersSchema, nameSchema, parseInput } from '../input.ts';
+import { readJson } from '../json.ts';
 import { readyWebhooks } from './ready-webhook.ts';
 
-const members = z.custom<Record<string, unknown>>(
-  (value) => typeof value === 'object' && value !== null && !Array.isArray(value) && !isExactNumber(value),
-  'must be an object',
-);
-const commandSchema = z.object({ action: nameSchema, parameters: members.optional() });
+const commandSchema = z.object({ action: nameSchema, parameters: membersSchema.optional() });
 
 /**
  * Stores `{action, parameters?}` and delivers it to the module's command webhook like any event: signed, at least once.
@@ -33,7 +30,7 @@ export async function sendCommand(
   const webhook = webhooks.find(({ moduleId }) => moduleId === command.moduleId);
   if (!webhook?.commandUrl) throw new Fault('not_found', 'there is no such module with a command webhook');
   if (!webhook.enabled) throw new Fault('conflict', 'the module is switched off');
-  const { action, parameters = {} } = parseInput(commandSchema, readJson(command.json));
+  const { action, parameters = {} } = parseInput(commandSchema, readJson(command.json, { what: 'the body' }));
   const origin: Origin = {
     home_id: home.id,
     ...(caller.kind === 'user' && caller.id !== null ? { user: { id: caller.id } } : {}),
@@ -49,12 +46,4 @@ export async function sendCommand(
     body: Buffer.from(JSON.stringify({ action, parameters })),
     to: [webhook.id],
   });
-}
-
-function readJson(bytes: Uint8Array): unknown {
-  try {
-    return parseJsonExactly(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (error) {
-    throw new Fault('bad_request', `the body is not JSON: ${(error as Error).message}`);
-  }
 }

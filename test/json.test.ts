@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
-import { isExactNumber, numberOf, parseJsonExactly } from '../src/domain/exact-json.ts';
+import {
+  isExactNumber,
+  isMembers,
+  numberOf,
+  parseJsonExactly,
+  readJson,
+  withoutByteOrderMark,
+} from '../src/domain/json.ts';
 
 suite('exact JSON', () => {
   test('writes numbers out as they came in', () => {
@@ -108,3 +115,64 @@ function fractionOf(text: string): { top: bigint; bottom: bigint } {
   const top = BigInt(whole + fraction);
   return e >= 0 ? { top: top * 10n ** BigInt(e), bottom: 1n } : { top, bottom: 10n ** BigInt(-e) };
 }
+
+suite('reading JSON from bytes', () => {
+  const codeOf = (work: () => unknown) => {
+    try {
+      work();
+      return 'read';
+    } catch (error) {
+      return (error as { code?: string }).code;
+    }
+  };
+  const mark = Buffer.from('\uFEFF');
+  const latin = Buffer.from('{"why":"\xe9"}', 'latin1');
+
+  test('a byte order mark is passed over', () => {
+    assert.deepEqual(readJson(Buffer.concat([mark, Buffer.from('{"a":1}')])), { a: 1 });
+    assert.deepEqual(readJson(Buffer.concat([mark, Buffer.from('{"a":1}')]), { isCall: true }), { a: 1 });
+    assert.equal(Buffer.from(withoutByteOrderMark(Buffer.concat([mark, latin]))).compare(latin), 0);
+    assert.equal(withoutByteOrderMark(latin), latin);
+    assert.equal(withoutByteOrderMark(mark.subarray(0, 2)).length, 2);
+  });
+
+  test('what is too large, too deep, no UTF-8 or no JSON is refused', () => {
+    assert.equal(
+      codeOf(() => readJson(Buffer.from('[1]'), { bytesMax: 3 })),
+      'read',
+    );
+    assert.equal(
+      codeOf(() => readJson(Buffer.from('[1,2]'), { bytesMax: 3 })),
+      'too_large',
+    );
+    assert.equal(
+      codeOf(() => readJson(Buffer.from('['.repeat(65) + ']'.repeat(65)))),
+      'bad_request',
+    );
+    assert.equal(
+      codeOf(() => readJson(latin)),
+      'bad_request',
+    );
+    assert.equal(
+      codeOf(() => readJson(Buffer.from('{"a":'))),
+      'bad_request',
+    );
+    assert.equal(
+      codeOf(() => readJson(Buffer.alloc(0))),
+      'bad_request',
+    );
+  });
+
+  test('numbers are exact, but in a call, which must not fail for a letter either', () => {
+    const long = Buffer.from('12345678901234567890');
+    assert.ok(isExactNumber(readJson(long)));
+    assert.equal(readJson(long, { isCall: true }), 12345678901234567000);
+    assert.deepEqual(readJson(latin, { isCall: true }), { why: '\uFFFD' });
+  });
+
+  test('members are those of objects alone', () => {
+    assert.ok(isMembers({}));
+    const others = [null, [], 'a', 1, Buffer.from('a'), readJson(Buffer.from('12345678901234567890'))];
+    for (const value of others) assert.ok(!isMembers(value));
+  });
+});

@@ -1,0 +1,72 @@
+/** What is read out of a request before anybody knows what it means: where from, with which key, cookie, query and numbers. */
+import type { IncomingMessage } from 'node:http';
+import type { Request } from 'express';
+import proxyAddr from 'proxy-addr';
+import { Fault } from '../domain/fault.ts';
+import { plainAddress } from '../network.ts';
+
+export type AddressOf = (request: IncomingMessage) => string | null;
+export type TrustProxy = (address: string, hop: number) => boolean;
+
+/** The caller's own address behind the proxies that are trusted. */
+export function createAddressOf(trust: TrustProxy): AddressOf {
+  return (request) => {
+    if (!request.socket.remoteAddress) return null;
+    // A proxy that is trusted may still pass on what a caller made up.
+    return plainAddress(proxyAddr(request, trust));
+  };
+}
+
+/** The secret of an `Authorization: Bearer` header. */
+export function bearerOf(request: IncomingMessage): string | null {
+  return /^Bearer +(\S+)\s*$/i.exec(request.headers.authorization ?? '')?.[1] ?? null;
+}
+
+/** The cookie of that name; the first where there are several. */
+export function cookieOf(request: IncomingMessage, name: string): string | null {
+  for (const part of (request.headers.cookie ?? '').split(';')) {
+    const [key, value] = part.trim().split('=', 2);
+    if (key === name && value) return value;
+  }
+  return null;
+}
+
+/** The query as names and values; the first where a name stands twice. */
+export function queryOf(url: string): Record<string, string> {
+  const mark = url.indexOf('?');
+  const query: Record<string, string> = Object.create(null);
+  if (mark < 0) return query;
+  for (const [name, value] of new URLSearchParams(url.slice(mark + 1))) query[name] ??= value;
+  return query;
+}
+
+/** The media type without its parameters; null when there is none. */
+export function mediaTypeOf(contentType: string | undefined): string | null {
+  return contentType?.split(';', 1)[0]?.trim().toLowerCase() || null;
+}
+
+/** The body as bytes, where it was read as such; a request without one has none. */
+export function bytesOf(request: Request): Buffer {
+  return Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+}
+
+/** The number of something of ours, as a path or header holds it; null for what can be none. */
+export function readNumber(text: string): number | null {
+  if (!/^[1-9]\d{0,15}$/.test(text)) return null;
+  const number = Number(text);
+  return Number.isSafeInteger(number) ? number : null;
+}
+
+/** A part of the path that must be a number: nothing is there under any other. */
+export function pathNumber(request: Request, name: string): number {
+  const number = readNumber(String(request.params[name]));
+  if (number === null) throw new Fault('not_found', 'there is no such thing');
+  return number;
+}
+
+/** Aborts when the caller hangs up before it was answered. */
+export function signalOf(request: Request): AbortSignal {
+  const controller = new AbortController();
+  request.res?.once('close', () => controller.abort());
+  return controller.signal;
+}
