@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
+import { systemCaller } from '../src/domain/access/caller.ts';
+import { replayRange } from '../src/domain/delivery/replay.ts';
+
 import { retryDelayMs } from '../src/domain/delivery/retry.ts';
+import { firstIdAt } from '../src/domain/id.ts';
 import { createBreaker } from '../src/outbound/breaker.ts';
 import { makeDevice } from './support/fleet.ts';
 import { bodyOf } from './support/management.ts';
@@ -289,6 +293,48 @@ onEveryDatabase('deliveries', (start) => {
     );
     const rest = { method: 'POST', body: { from, delivered: false } };
     assert.equal(bodyOf(await server.api(`/webhooks/${webhook.id}/replay`, rest), 200).replayed, 0);
+  });
+
+  test('a replay lets others have their turn, and looks at so much in one call', async () => {
+    const { server, time } = await setUp();
+    await using _server = server;
+    const events = 12_000;
+    const from = time.now() - 60_000;
+    const rows = Array.from({ length: events }, (_, place) => ({
+      id: firstIdAt(from + place),
+      project_id: 1,
+      kind: 'event',
+      type: place === 500 || place === events - 1 ? 'rare' : 'common',
+      label: null,
+      device_id: null,
+      origin_json: '{}',
+      media_type: 'application/json',
+      body: Buffer.from('{}'),
+      body_bytes: 2,
+      problem: null,
+      at: from + place,
+    }));
+    for (let place = 0; place < events; place += 1_000)
+      await server.ctx.db
+        .insertInto('events')
+        .values(rows.slice(place, place + 1_000))
+        .execute();
+    const made = { url: 'https://example.com', enabled: false, filter: { event_types: ['rare'] } };
+    const webhook = await makeWebhook(server, made);
+    const replay = (start: string) =>
+      replayRange(server.ctx, systemCaller(1, 'test'), webhook.id, { from: start });
+
+    let turns = 0;
+    const timer = setInterval(() => {
+      turns += 1;
+    }, 1);
+    const first = await replay(new Date(from).toISOString());
+    clearInterval(timer);
+    assert.ok(turns >= 3, `${turns} turns for others`);
+    assert.equal(first.replayed, 1);
+    assert.ok(first.next_from, 'it did not read everything in one call');
+    const rest = await replay(first.next_from);
+    assert.deepEqual(rest, { replayed: 1, next_from: null });
   });
 
   test('a test-send answers at once what came of it', async () => {

@@ -37,14 +37,8 @@ import {
   listCommands,
   listReceipts,
 } from '../domain/command/command.ts';
-import {
-  cancelDelivery,
-  getDelivery,
-  listDeliveries,
-  listLogs,
-  replayDelivery,
-  replayRange,
-} from '../domain/delivery/delivery.ts';
+import { cancelDelivery, getDelivery, listDeliveries, listLogs } from '../domain/delivery/delivery.ts';
+import { replayDelivery, replayRange } from '../domain/delivery/replay.ts';
 import { testWebhook } from '../domain/delivery/trial.ts';
 import {
   changeDevice,
