@@ -12,7 +12,7 @@ import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import WebSocket from 'ws';
 import { runCli } from '../src/cli.ts';
 import { parseTopic } from '../src/mqtt/topic.ts';
-import { listEvents, readParts } from '../src/store/event.ts';
+import { selectEventParts, selectEvents } from '../src/store/event.ts';
 import { certificate, key } from './support/certificate.ts';
 import { fire, type MadeDevice, makeDevice, makeStep, traceOf } from './support/fleet.ts';
 import { bodyOf } from './support/management.ts';
@@ -188,7 +188,7 @@ onEveryDatabase('MQTT', (start) => {
     return connection;
   }
   const eventsOf = async ({ id }: Device) =>
-    (await listEvents(server.ctx.db, 1, { device_id: id }, { limit: 200, cursor: null })).items.reverse();
+    (await selectEvents(server.ctx.db, 1, { deviceId: id }, { limit: 200, cursor: null })).items.reverse();
   const deviceOf = async ({ id }: Device) => bodyOf(await server.api(`/devices/${id}`), 200);
   const issue = async ({ id }: Device, fn: string, params: object) => {
     const body = { function: fn, params, target: { devices: [id] } };
@@ -218,9 +218,9 @@ onEveryDatabase('MQTT', (start) => {
     await client.publishAsync(`${topic}/message/climate/room`, '{"t":  21}', { qos: 1 });
     await client.publishAsync(`${topic}/message`, bytes, { qos: 1 });
     await client.publishAsync(`${topic.slice(1)}/bulkData/video`, bytes, { qos: 1 });
-    const stored = (await eventsOf(device)).map(({ kind, type, label, media_type, body, origin_json }) => {
-      assert.equal(JSON.parse(origin_json).device.ip, '127.0.0.1');
-      return [kind, type, label, media_type, Buffer.from(body ?? '')];
+    const stored = (await eventsOf(device)).map(({ kind, type, label, mediaType, body, origin }) => {
+      assert.equal(origin.device?.ip, '127.0.0.1');
+      return [kind, type, label, mediaType, Buffer.from(body ?? '')];
     });
     assert.deepEqual(stored, [
       ['event', 'opened', null, 'application/json', Buffer.from('{"n":12345678901234567890}')],
@@ -586,9 +586,9 @@ onEveryDatabase('MQTT', (start) => {
     const topic = `/devices/${device.id}/bulkData/dump`;
     await client.publishAsync(topic, bytes, { qos: 1 });
     const stored = await eventsOf(device);
-    assert.deepEqual([stored.length, stored[0]?.body_bytes], [1, bytes.length]);
+    assert.deepEqual([stored.length, stored[0]?.bodyBytes], [1, bytes.length]);
     const parts: Uint8Array[] = [];
-    for await (const part of readParts(server.ctx.db, stored[0]?.id ?? '')) parts.push(part);
+    for await (const part of selectEventParts(server.ctx.db, stored[0]?.id ?? '')) parts.push(part);
     assert.ok(Buffer.concat(parts).equals(bytes));
     await client.publishAsync(topic, Buffer.concat([bytes, Buffer.alloc(1)]), { qos: 1 });
     assert.equal((await eventsOf(device)).length, 1);
@@ -647,7 +647,7 @@ onEveryDatabase('MQTT', (start) => {
     await waitFor(() => heard.some(({ message }) => message.id === id), { what: 'the toast' });
     const bytes = randomBytes(300_000);
     await client.publishAsync(`/devices/${device.id}/bulkData/x`, bytes, { qos: 1 });
-    assert.equal((await eventsOf(device))[0]?.body_bytes, bytes.length);
+    assert.equal((await eventsOf(device))[0]?.bodyBytes, bytes.length);
     // Longer than Socket.IO lets an upgrade be that is not its own.
     await waitFor(async () => (await server.device(device.token)).socket.connected, { what: 'Socket.IO' });
     const opened = performance.now();
@@ -689,7 +689,7 @@ onEveryDatabase('MQTT', (start) => {
     writeFileSync(file, bytes);
     await publish('bulkData/file', '-f', file);
     const [event, bulk] = await eventsOf(device);
-    assert.deepEqual([event?.type, bulk?.label, bulk?.body_bytes], ['opened', 'file', bytes.length]);
+    assert.deepEqual([event?.type, bulk?.label, bulk?.bodyBytes], ['opened', 'file', bytes.length]);
     const id = await toast(device, 'hello');
     const topic = `/devices/${device.id}/command`;
     const subscriber = spawn('mosquitto_sub', [...who, '-q', '1', '-C', '2', '-W', '20', '-t', topic]);

@@ -6,7 +6,7 @@ import { suite, test } from 'node:test';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import { load } from 'js-yaml';
-import { alarmLevels } from '../src/domain/alarm/alarm-rule.ts';
+import { alarmLevels } from '../src/domain/alarm/level.ts';
 import { functionCatalogue } from '../src/domain/command/function-catalogue.ts';
 import { logLevels } from '../src/domain/delivery/delivery.ts';
 import { eventKinds } from '../src/domain/event/event.ts';

@@ -26,9 +26,9 @@ import { clearAlarm, getAlarm, listAlarms, noteAlarm } from '../domain/alarm/ala
 import {
   changeAlarmRule,
   createAlarmRule,
-  deleteAlarmRule,
   getAlarmRule,
   listAlarmRules,
+  removeAlarmRule,
 } from '../domain/alarm/alarm-rule.ts';
 import {
   cancelCommand,
@@ -169,7 +169,7 @@ export const routes: readonly Route[] = [
   route('get', '/alarm-rules', read, ok(({ ctx, caller, query }) => listAlarmRules(ctx, caller, query))),
   route('get', '/alarm-rules/:id', read, ok(({ ctx, caller, text }) => getAlarmRule(ctx, caller, text('id')))),
   route('patch', '/alarm-rules/:id', manage, ok(({ ctx, caller, text, body }) => changeAlarmRule(ctx, caller, text('id'), body))),
-  route('delete', '/alarm-rules/:id', manage, gone(({ ctx, caller, text }) => deleteAlarmRule(ctx, caller, text('id')))),
+  route('delete', '/alarm-rules/:id', manage, gone(({ ctx, caller, text }) => removeAlarmRule(ctx, caller, text('id')))),
 
   route('get', '/alarms', read, ok(({ ctx, caller, query }) => listAlarms(ctx, caller, query))),
   route('get', '/alarms/:id', read, ok(({ ctx, caller, text }) => getAlarm(ctx, caller, text('id')))),

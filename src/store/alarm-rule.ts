@@ -1,18 +1,88 @@
-import type { Db, NewRow, Row } from './schema.ts';
+/** The table `alarm_rules`. */
+import type { AlarmLevel } from '../domain/alarm/level.ts';
+import type { Condition } from '../domain/condition.ts';
+import { type Change, defined, fromFlag, fromJson, isEmpty, toFlag, toJson } from './columns.ts';
+import { oldestFirst, type Page, type PageQuery } from './page.ts';
+import type { Db, Row } from './schema.ts';
 
-export async function insertAlarmRule(db: Db, row: NewRow<'alarm_rules'>): Promise<void> {
-  await db.insertInto('alarm_rules').values(row).execute();
+export type AlarmRule = {
+  id: string;
+  projectId: number;
+  name: string;
+  level: AlarmLevel;
+  typeId: string;
+  messageType: string;
+  when: Condition;
+  clearWhen: Condition | null;
+  webhookIds: string[];
+  actionEventIds: string[];
+  cooldownSeconds: number;
+  enabled: boolean;
+  createdAt: number;
+  updatedAt: number;
+};
+
+function fromRow(row: Row<'alarm_rules'>): AlarmRule {
+  return {
+    id: row.id,
+    projectId: row.project_id,
+    name: row.name,
+    level: row.level as AlarmLevel,
+    typeId: row.type_id,
+    messageType: row.message_type,
+    when: fromJson(row.when_json),
+    clearWhen: fromJson(row.clear_when_json),
+    webhookIds: fromJson(row.webhooks_json),
+    actionEventIds: fromJson(row.actions_json),
+    cooldownSeconds: row.cooldown_seconds,
+    enabled: fromFlag(row.enabled),
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}
+
+function toRow(rule: AlarmRule): Row<'alarm_rules'>;
+function toRow(change: Change<AlarmRule>): Change<Row<'alarm_rules'>>;
+function toRow(rule: Change<AlarmRule>): Change<Row<'alarm_rules'>> {
+  return {
+    id: rule.id,
+    project_id: rule.projectId,
+    name: rule.name,
+    level: rule.level,
+    type_id: rule.typeId,
+    message_type: rule.messageType,
+    when_json: toJson(rule.when),
+    clear_when_json: toJson(rule.clearWhen),
+    webhooks_json: toJson(rule.webhookIds),
+    actions_json: toJson(rule.actionEventIds),
+    cooldown_seconds: rule.cooldownSeconds,
+    enabled: toFlag(rule.enabled),
+    created_at: rule.createdAt,
+    updated_at: rule.updatedAt,
+  };
+}
+
+export async function insertAlarmRule(db: Db, rule: AlarmRule): Promise<void> {
+  await db.insertInto('alarm_rules').values(toRow(rule)).execute();
+}
+
+export async function selectAlarmRule(db: Db, projectId: number, id: string): Promise<AlarmRule | undefined> {
+  const row = await selectAlarmRulesOf(db, projectId).where('id', '=', id).executeTakeFirst();
+  return row && fromRow(row);
+}
+
+export async function selectAlarmRules(db: Db, projectId: number, page: PageQuery): Promise<Page<AlarmRule>> {
+  return oldestFirst(selectAlarmRulesOf(db, projectId), page, fromRow);
 }
 
 /** The rules of the project that are switched on. */
-export async function listRulesInUse(db: Db, projectId: number): Promise<Row<'alarm_rules'>[]> {
-  return db
-    .selectFrom('alarm_rules')
-    .selectAll()
-    .where('project_id', '=', projectId)
-    .where('enabled', '=', 1)
-    .orderBy('id')
-    .execute();
+export async function selectAlarmRulesInUse(db: Db, projectId: number): Promise<AlarmRule[]> {
+  const rows = await selectAlarmRulesOf(db, projectId).where('enabled', '=', 1).orderBy('id').execute();
+  return rows.map(fromRow);
+}
+
+function selectAlarmRulesOf(db: Db, projectId: number) {
+  return db.selectFrom('alarm_rules').selectAll().where('project_id', '=', projectId);
 }
 
 export async function countAlarmRules(db: Db, projectId: number): Promise<number> {
@@ -36,12 +106,13 @@ export async function hasRulesOfType(db: Db, projectId: number, typeId: string):
   return row !== undefined;
 }
 
-export async function updateAlarmRule(
-  db: Db,
-  id: string,
-  change: Partial<Row<'alarm_rules'>>,
-): Promise<void> {
-  await db.updateTable('alarm_rules').set(change).where('id', '=', id).execute();
+export async function updateAlarmRule(db: Db, id: string, change: Change<AlarmRule>): Promise<void> {
+  if (isEmpty(change)) return;
+  await db
+    .updateTable('alarm_rules')
+    .set(defined(toRow(change)))
+    .where('id', '=', id)
+    .execute();
 }
 
 export async function deleteAlarmRule(db: Db, id: string): Promise<void> {

@@ -24,9 +24,9 @@ export function fromFlag(value: number): boolean {
 }
 
 /** JSON text; null and undefined stay what they are, for columns that may be empty and changes that leave them out. */
-export function toJson<T extends null | undefined>(value: T): T;
-export function toJson(value: object | string | number | boolean): string;
-export function toJson<T extends null | undefined>(value: object | string | number | boolean | T): string | T;
+export function toJson<T extends object | string | number | boolean | null | undefined>(
+  value: T,
+): string | Extract<T, null | undefined>;
 export function toJson(value: unknown): string | null | undefined {
   return value === undefined || value === null ? value : JSON.stringify(value);
 }

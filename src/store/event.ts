@@ -1,6 +1,9 @@
+/** The tables `events` and `event_parts`: what was said, whatever its size. */
+import type { EventKind, EventWithBody, StoredEvent } from '../domain/event/event.ts';
+import { fromJson, toJson } from './columns.ts';
 import { among } from './dialect.ts';
-import { type Page, type PageQuery, pageOf } from './page.ts';
-import type { Db, NewRow, Row } from './schema.ts';
+import { newestFirst, type Page, type PageQuery } from './page.ts';
+import type { Db, Row } from './schema.ts';
 
 /** One packet of the database stays well below what servers take by default (16 MiB), twice that when written as hex. */
 const bytesPerInsert = 2 * 1_024 * 1_024;
@@ -9,23 +12,59 @@ const rowsPerInsert = 200;
 export const inlineBytesMax = 64 * 1_024;
 const partBytes = 1_024 * 1_024;
 
-export type NewEvent = Omit<NewRow<'events'>, 'body' | 'body_bytes'> & { body: Uint8Array };
+function fromRow(row: Row<'events'>): StoredEvent {
+  return {
+    id: row.id,
+    projectId: row.project_id,
+    kind: row.kind as EventKind,
+    type: row.type,
+    label: row.label,
+    deviceId: row.device_id,
+    origin: fromJson(row.origin_json),
+    mediaType: row.media_type,
+    body: row.body,
+    bodyBytes: Number(row.body_bytes),
+    problem: row.problem,
+    at: row.at,
+  };
+}
+
+function toRow(event: EventWithBody): Row<'events'> {
+  return {
+    id: event.id,
+    project_id: event.projectId,
+    kind: event.kind,
+    type: event.type,
+    label: event.label,
+    device_id: event.deviceId,
+    origin_json: toJson(event.origin),
+    media_type: event.mediaType,
+    body: isLarge(event) ? null : event.body,
+    body_bytes: event.bodyBytes,
+    problem: event.problem,
+    at: event.at,
+  };
+}
+
+/** Whether the body is kept in parts. */
+export function isLarge({ bodyBytes }: { bodyBytes: number }): boolean {
+  return bodyBytes > inlineBytesMax;
+}
 
 /** Stores events with their bodies, whatever their size. */
-export async function insertEvents(db: Db, events: readonly NewEvent[]): Promise<void> {
-  let rows: NewRow<'events'>[] = [];
+export async function insertEvents(db: Db, events: readonly EventWithBody[]): Promise<void> {
+  let rows: Row<'events'>[] = [];
   let bytes = 0;
   const flush = async () => {
     if (rows.length > 0) await db.insertInto('events').values(rows).execute();
     rows = [];
     bytes = 0;
   };
-  for (const { body, ...event } of events) {
-    const isLarge = body.length > inlineBytesMax;
-    rows.push({ ...event, body: isLarge ? null : body, body_bytes: body.length });
-    bytes += isLarge ? 0 : body.length;
+  for (const event of events) {
+    rows.push(toRow(event));
+    bytes += isLarge(event) ? 0 : event.bodyBytes;
     if (bytes >= bytesPerInsert || rows.length >= rowsPerInsert) await flush();
-    if (isLarge) await insertParts(db, event.id, body);
+    if (isLarge(event)) await insertParts(db, event.id, event.body);
   }
   await flush();
 }
@@ -38,7 +77,7 @@ async function insertParts(db: Db, eventId: string, body: Uint8Array): Promise<v
 }
 
 /** The body of an event that is kept in parts, a part at a time. */
-export async function* readParts(db: Db, eventId: string): AsyncGenerator<Uint8Array> {
+export async function* selectEventParts(db: Db, eventId: string): AsyncGenerator<Uint8Array> {
   for (let place = 0; ; place += 1) {
     const row = await db
       .selectFrom('event_parts')
@@ -51,11 +90,20 @@ export async function* readParts(db: Db, eventId: string): AsyncGenerator<Uint8A
   }
 }
 
+export async function selectEvent(db: Db, projectId: number, id: string): Promise<StoredEvent | undefined> {
+  const row = await selectEventsOf(db, projectId).where('id', '=', id).executeTakeFirst();
+  return row && fromRow(row);
+}
+
+function selectEventsOf(db: Db, projectId: number) {
+  return db.selectFrom('events').selectAll().where('project_id', '=', projectId);
+}
+
 export type EventFilter = {
-  kind?: string | undefined;
+  kind?: EventKind | undefined;
   type?: string | undefined;
   label?: string | undefined;
-  device_id?: number | undefined;
+  deviceId?: number | undefined;
   /** True for what was not forwarded since it did not fit. */
   refused?: boolean | undefined;
   /** Ids from here on, and below. */
@@ -63,50 +111,45 @@ export type EventFilter = {
   below?: string | undefined;
 };
 
-/** Newest first, without their bodies. */
-export async function listEvents(
+/** Newest first. */
+export async function selectEvents(
   db: Db,
   projectId: number,
   filter: EventFilter,
   page: PageQuery,
-): Promise<Page<Row<'events'>>> {
-  let query = db.selectFrom('events').selectAll().where('project_id', '=', projectId);
+): Promise<Page<StoredEvent>> {
+  let query = selectEventsOf(db, projectId);
   if (filter.kind !== undefined) query = query.where('kind', '=', filter.kind);
   if (filter.type !== undefined) query = query.where('type', '=', filter.type);
   if (filter.label !== undefined) query = query.where('label', '=', filter.label);
-  if (filter.device_id !== undefined) query = query.where('device_id', '=', filter.device_id);
+  if (filter.deviceId !== undefined) query = query.where('device_id', '=', filter.deviceId);
   if (filter.refused !== undefined) query = query.where('problem', filter.refused ? 'is not' : 'is', null);
   if (filter.from !== undefined) query = query.where('id', '>=', filter.from);
   if (filter.below !== undefined) query = query.where('id', '<', filter.below);
-  if (page.cursor) query = query.where('id', '<', page.cursor);
-  const rows = await query
-    .orderBy('id', 'desc')
-    .limit(page.limit + 1)
-    .execute();
-  return pageOf(rows, page.limit, (row) => row.id);
+  return newestFirst(query, page, fromRow);
 }
 
 /** The next events after `after` and below `below`, oldest first: for a replay, which reads them all. */
-export async function listEventsBetween(
+export async function selectEventsBetween(
   db: Db,
   projectId: number,
   between: { after: string; below: string },
   limit: number,
-): Promise<Row<'events'>[]> {
-  return db
-    .selectFrom('events')
-    .selectAll()
-    .where('project_id', '=', projectId)
+): Promise<StoredEvent[]> {
+  const rows = await selectEventsOf(db, projectId)
     .where('id', '>', between.after)
     .where('id', '<', between.below)
     .orderBy('id')
     .limit(limit)
     .execute();
+  return rows.map(fromRow);
 }
 
-export async function findEvents(db: Db, ids: readonly string[]): Promise<Row<'events'>[]> {
+/** Of any project. */
+export async function selectEventsById(db: Db, ids: readonly string[]): Promise<StoredEvent[]> {
   if (ids.length === 0) return [];
-  return db.selectFrom('events').selectAll().where('id', 'in', among(db, ids)).execute();
+  const rows = await db.selectFrom('events').selectAll().where('id', 'in', among(db, ids)).execute();
+  return rows.map(fromRow);
 }
 
 /** Deletes up to `limit` events whose id is below `id` and that nobody has to deliver any more, oldest first. */

@@ -1,16 +1,50 @@
-import type { Db, NewRow, Row } from './schema.ts';
+/** The table `firings`: actions that alarms are about to fire. */
+import { fromJson, toJson } from './columns.ts';
+import type { Db, Row } from './schema.ts';
 
-export async function insertFirings(db: Db, rows: readonly NewRow<'firings'>[]): Promise<void> {
-  if (rows.length > 0)
-    await db
-      .insertInto('firings')
-      .values([...rows])
-      .execute();
+export type Firing = {
+  id: string;
+  projectId: number;
+  actionEventId: string;
+  alarmId: string;
+  /** What templates of the action look into. */
+  payload: object;
+};
+
+function fromRow(row: Row<'firings'>): Firing {
+  return {
+    id: row.id,
+    projectId: row.project_id,
+    actionEventId: row.event_id,
+    alarmId: row.alarm_id,
+    payload: fromJson(row.payload_json),
+  };
+}
+
+function toRow(firing: Firing): Row<'firings'> {
+  return {
+    id: firing.id,
+    project_id: firing.projectId,
+    event_id: firing.actionEventId,
+    alarm_id: firing.alarmId,
+    payload_json: toJson(firing.payload),
+  };
+}
+
+export async function insertFirings(db: Db, firings: readonly Firing[]): Promise<void> {
+  if (firings.length > 0) await db.insertInto('firings').values(firings.map(toRow)).execute();
 }
 
 /** Those that wait, oldest first, from the one after `after`. */
-export async function listFirings(db: Db, after: string, limit: number): Promise<Row<'firings'>[]> {
-  return db.selectFrom('firings').selectAll().where('id', '>', after).orderBy('id').limit(limit).execute();
+export async function selectFirings(db: Db, after: string, limit: number): Promise<Firing[]> {
+  const rows = await db
+    .selectFrom('firings')
+    .selectAll()
+    .where('id', '>', after)
+    .orderBy('id')
+    .limit(limit)
+    .execute();
+  return rows.map(fromRow);
 }
 
 export async function deleteFiring(db: Db, id: string): Promise<void> {

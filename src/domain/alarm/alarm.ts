@@ -5,17 +5,17 @@
 
 import { z } from 'zod';
 import {
-  type AlarmFilter,
-  findLatestAlarm,
+  type Alarm,
   insertAlarm,
-  listAlarms as listAlarmRows,
+  selectAlarm,
+  selectAlarms,
+  selectLatestAlarm,
   updateAlarm,
 } from '../../store/alarm.ts';
-import { fromJson } from '../../store/columns.ts';
+import type { AlarmRule } from '../../store/alarm-rule.ts';
 import { findDevice } from '../../store/device.ts';
-import { findOwned } from '../../store/owned.ts';
 import { pageQuery } from '../../store/page.ts';
-import type { Db, Row } from '../../store/schema.ts';
+import type { Db } from '../../store/schema.ts';
 import { makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import { holds } from '../condition.ts';
@@ -25,9 +25,8 @@ import { originOf, senderOf } from '../event/origin.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
 import { flagSchema, idSchema, instant, parseInput, timedPageSchema } from '../input.ts';
-import { type AlarmLevel, alarmLevels, type ReadyRule, readyRules } from './alarm-rule.ts';
-
-type AlarmDevice = { id: number; name: string; type: string | null; group_id: number | null };
+import { readyRules } from './alarm-rule.ts';
+import { alarmLevels } from './level.ts';
 
 /** What was said: `json` is its text as it came, so that its numbers stay exact. */
 export type Observation = {
@@ -39,7 +38,7 @@ export type Observation = {
 
 export type AlarmChange = {
   what: 'raised' | 'cleared';
-  alarm: Row<'alarms'>;
+  alarm: Alarm;
   /** Whether anybody is told: false while the rule cools down. */
   isTold: boolean;
 };
@@ -49,26 +48,26 @@ export type AlarmChange = {
  * device: a message that meets `when` again only renews it, one that meets both ends it and raises the next. Without,
  * every message that meets `when` raises an alarm of its own.
  */
-export async function observe(tx: Db, rule: ReadyRule, seen: Observation): Promise<AlarmChange[]> {
+export async function observe(tx: Db, rule: AlarmRule, seen: Observation): Promise<AlarmChange[]> {
   const meets = holds(rule.when, seen.payload);
   const clears = rule.clearWhen !== null && holds(rule.clearWhen, seen.payload);
   if (!meets && !clears) return [];
-  const latest = await findLatestAlarm(tx, rule.id, seen.device.id);
-  const active = rule.clearWhen !== null && latest?.active === 1 ? latest : null;
+  const latest = await selectLatestAlarm(tx, rule.id, seen.device.id);
+  const active = rule.clearWhen !== null && latest?.active ? latest : null;
   const changes: AlarmChange[] = [];
 
   if (meets && !clears && active) {
-    await updateAlarm(tx, active.id, { last_seen: seen.at });
+    await updateAlarm(tx, active.id, { lastSeen: seen.at });
     return [];
   }
   if (clears && active) {
-    const cleared = { active: 0, last_seen: seen.at, cleared_at: seen.at, cleared_by: null };
+    const cleared = { active: false, lastSeen: seen.at, clearedAt: seen.at, clearedBy: null };
     await updateAlarm(tx, active.id, cleared);
-    changes.push({ what: 'cleared', alarm: { ...active, ...cleared }, isTold: active.notified === 1 });
+    changes.push({ what: 'cleared', alarm: { ...active, ...cleared }, isTold: active.notified });
   }
   if (meets) {
-    const isQuiet = latest !== undefined && latest.quiet_until > seen.at;
-    const quietUntil = isQuiet ? latest.quiet_until : seen.at + rule.cooldownMs;
+    const isQuiet = latest !== undefined && latest.quietUntil > seen.at;
+    const quietUntil = isQuiet ? latest.quietUntil : seen.at + rule.cooldownSeconds * 1_000;
     // What meets both without an active one before is over as it begins.
     const isActive = !clears || active !== null;
     const alarm = newAlarm(rule, seen, { isActive, isTold: !isQuiet, quietUntil });
@@ -79,68 +78,74 @@ export async function observe(tx: Db, rule: ReadyRule, seen: Observation): Promi
 }
 
 function newAlarm(
-  rule: ReadyRule,
+  rule: AlarmRule,
   { device, json, at }: Observation,
   { isActive, isTold, quietUntil }: { isActive: boolean; isTold: boolean; quietUntil: number },
-): Row<'alarms'> {
+): Alarm {
   const { id, name, type, group_id } = device;
   return {
     id: newId(at),
-    project_id: rule.projectId,
-    rule_id: rule.id,
-    rule_name: rule.name,
+    projectId: rule.projectId,
+    ruleId: rule.id,
+    ruleName: rule.name,
     level: rule.level,
-    device_id: id,
-    device_json: JSON.stringify({ id, name, type, group_id } satisfies AlarmDevice),
-    message_type: rule.messageType,
-    observation_json: json,
-    active: isActive ? 1 : 0,
-    first_seen: at,
-    last_seen: at,
-    notified: isTold ? 1 : 0,
-    quiet_until: quietUntil,
+    deviceId: id,
+    device: { id, name, type, group_id },
+    messageType: rule.messageType,
+    observation: json,
+    active: isActive,
+    firstSeen: at,
+    lastSeen: at,
+    notified: isTold,
+    quietUntil,
     note: null,
-    noted_by: null,
-    noted_at: null,
-    cleared_by: null,
-    cleared_at: isActive ? null : at,
+    notedBy: null,
+    notedAt: null,
+    clearedBy: null,
+    clearedAt: isActive ? null : at,
   };
 }
 
-/** The body of an alarm's webhook (design §6.4); the observation's text is put in as it came. */
-export function alarmJson(alarm: Row<'alarms'>): string {
-  const head = JSON.stringify({
+/** What an alarm tells webhooks and actions. */
+export function payloadOfAlarm(alarm: Alarm, observation: unknown) {
+  return {
     alarm_id: alarm.id,
-    rule: { id: alarm.rule_id, name: alarm.rule_name },
+    rule: { id: alarm.ruleId, name: alarm.ruleName },
     level: alarm.level,
-    active: alarm.active === 1,
-    device: fromJson<AlarmDevice>(alarm.device_json),
-    message_type: alarm.message_type,
-  });
-  const tail = JSON.stringify({
-    first_seen: instant(alarm.first_seen),
-    last_seen: instant(alarm.last_seen),
-  });
-  return `${head.slice(0, -1)},"observation":${alarm.observation_json},${tail.slice(1)}`;
+    active: alarm.active,
+    device: alarm.device,
+    message_type: alarm.messageType,
+    observation,
+    first_seen: instant(alarm.firstSeen),
+    last_seen: instant(alarm.lastSeen),
+  };
 }
 
-function viewAlarm(row: Row<'alarms'>) {
+/** The body of an alarm's webhook; the observation's text is put in as it came. */
+export function alarmJson(alarm: Alarm): string {
+  const { observation: _, first_seen, last_seen, ...about } = payloadOfAlarm(alarm, null);
+  const head = JSON.stringify(about).slice(0, -1);
+  const tail = JSON.stringify({ first_seen, last_seen }).slice(1);
+  return `${head},"observation":${alarm.observation},${tail}`;
+}
+
+function viewAlarm(alarm: Alarm) {
   return {
-    id: row.id,
-    rule: { id: row.rule_id, name: row.rule_name },
-    level: row.level as AlarmLevel,
-    active: row.active === 1,
-    device: fromJson<AlarmDevice>(row.device_json),
-    message_type: row.message_type,
-    observation: fromJson<unknown>(row.observation_json),
-    first_seen: instant(row.first_seen),
-    last_seen: instant(row.last_seen),
-    notified: row.notified === 1,
-    note: row.note,
-    noted_by: row.noted_by,
-    noted_at: instant(row.noted_at),
-    cleared_by: row.cleared_by,
-    cleared_at: instant(row.cleared_at),
+    id: alarm.id,
+    rule: { id: alarm.ruleId, name: alarm.ruleName },
+    level: alarm.level,
+    active: alarm.active,
+    device: alarm.device,
+    message_type: alarm.messageType,
+    observation: JSON.parse(alarm.observation) as unknown,
+    first_seen: instant(alarm.firstSeen),
+    last_seen: instant(alarm.lastSeen),
+    notified: alarm.notified,
+    note: alarm.note,
+    noted_by: alarm.notedBy,
+    noted_at: instant(alarm.notedAt),
+    cleared_by: alarm.clearedBy,
+    cleared_at: instant(alarm.clearedAt),
   };
 }
 
@@ -154,9 +159,9 @@ const filterSchema = timedPageSchema.extend({
 
 /** Newest first. */
 export async function listAlarms(ctx: Context, caller: Caller, input: unknown) {
-  const { level, ...given } = parseInput(filterSchema, input);
-  const filter: AlarmFilter = { ...given, levels: level === undefined ? undefined : [level] };
-  const page = await listAlarmRows(ctx.db, caller.projectId, filter, pageQuery(given));
+  const { active, noted, level, rule_id, device_id, ...paging } = parseInput(filterSchema, input);
+  const filter = { active, noted, level, ruleId: rule_id, deviceId: device_id };
+  const page = await selectAlarms(ctx.db, caller.projectId, filter, pageQuery(paging));
   return { ...page, items: page.items.map(viewAlarm) };
 }
 
@@ -172,36 +177,38 @@ export async function noteAlarm(ctx: Context, caller: Caller, id: string, input:
   const { note: text } = parseInput(noteSchema, input);
   await makeChange(ctx, caller, async (tx, note) => {
     await requireAlarm(tx, caller, id);
-    await updateAlarm(tx, id, noteColumns(ctx, caller, text));
+    await updateAlarm(tx, id, noteOf(ctx, caller, text));
     await note('alarm.note', { kind: 'alarm', id });
   });
   return getAlarm(ctx, caller, id);
 }
 
-const noteColumns = (ctx: Context, caller: Caller, text: string) => ({
+const noteOf = (ctx: Context, caller: Caller, text: string) => ({
   note: text,
-  noted_by: caller.name,
-  noted_at: ctx.now(),
+  notedBy: caller.name,
+  notedAt: ctx.now(),
 });
 
 /** Ends an alarm by hand, and whoever was told that it began is told. One that is over changes nothing but its note. */
 export async function clearAlarm(ctx: Context, caller: Caller, id: string, input: unknown) {
   const { note: text } = parseInput(clearSchema, input ?? {});
   const { alarm, wasActive } = await makeChange(ctx, caller, async (tx, note) => {
-    const row = await requireAlarm(tx, caller, id);
-    const cleared = row.active === 1 ? { active: 0, cleared_at: ctx.now(), cleared_by: caller.name } : {};
-    const change = { ...cleared, ...(text === undefined ? {} : noteColumns(ctx, caller, text)) };
-    if (Object.keys(change).length > 0) await updateAlarm(tx, id, change);
+    const before = await requireAlarm(tx, caller, id);
+    const change = {
+      ...(before.active ? { active: false, clearedAt: ctx.now(), clearedBy: caller.name } : {}),
+      ...(text === undefined ? {} : noteOf(ctx, caller, text)),
+    };
+    await updateAlarm(tx, id, change);
     await note('alarm.clear', { kind: 'alarm', id });
-    return { alarm: { ...row, ...change }, wasActive: row.active === 1 };
+    return { alarm: { ...before, ...change }, wasActive: before.active };
   });
   // After the change: the alarm is over either way, and what is told of it is a courtesy.
-  if (wasActive && alarm.notified === 1) await tellCleared(ctx, caller, alarm);
+  if (wasActive && alarm.notified) await tellCleared(ctx, caller, alarm);
   return getAlarm(ctx, caller, id);
 }
 
-async function tellCleared(ctx: Context, caller: Caller, alarm: Row<'alarms'>): Promise<void> {
-  const { project_id: projectId, device_id: deviceId, rule_id: ruleId } = alarm;
+async function tellCleared(ctx: Context, caller: Caller, alarm: Alarm): Promise<void> {
+  const { projectId, deviceId, ruleId } = alarm;
   const isThere = (await findDevice(ctx.db, projectId, deviceId)) !== undefined;
   const origin = isThere
     ? await originOf(ctx, { ...(await senderOf(ctx, caller, deviceId)), address: null, key: undefined })
@@ -220,8 +227,8 @@ async function tellCleared(ctx: Context, caller: Caller, alarm: Row<'alarms'>): 
   });
 }
 
-async function requireAlarm(db: Db, caller: Caller, id: string): Promise<Row<'alarms'>> {
-  const row = await findOwned(db, 'alarms', caller.projectId, id);
-  if (!row) throw new Fault('not_found', 'there is no such alarm');
-  return row;
+async function requireAlarm(db: Db, caller: Caller, id: string): Promise<Alarm> {
+  const alarm = await selectAlarm(db, caller.projectId, id);
+  if (!alarm) throw new Fault('not_found', 'there is no such alarm');
+  return alarm;
 }

@@ -1,9 +1,7 @@
 /** The loop closes: an alarm fires actions. What is to be fired is written down with the alarm, and fired once. */
 
-import { fromJson } from '../../store/columns.ts';
 import { isAway } from '../../store/dialect.ts';
-import { deleteFiring, listFirings } from '../../store/firing.ts';
-import type { Row } from '../../store/schema.ts';
+import { deleteFiring, type Firing, selectFirings } from '../../store/firing.ts';
 import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
 import type { TriggerCaller, TriggerRequest } from '../trigger/call.ts';
@@ -21,7 +19,7 @@ const againMs = 1_000;
 export async function fireAlarms(ctx: Context): Promise<number> {
   let stays = false;
   for (let after = ''; ; ) {
-    const waiting = await listFirings(ctx.db, after, firingsPerRound);
+    const waiting = await selectFirings(ctx.db, after, firingsPerRound);
     for (const firing of waiting) {
       if (await fire(ctx, firing)) await deleteFiring(ctx.db, firing.id);
       else stays = true;
@@ -32,9 +30,9 @@ export async function fireAlarms(ctx: Context): Promise<number> {
 }
 
 /** False when it has to wait. Throws only while the database is away. */
-async function fire(ctx: Context, firing: Row<'firings'>): Promise<boolean> {
+async function fire(ctx: Context, firing: Firing): Promise<boolean> {
   const caller: TriggerCaller = {
-    projectId: firing.project_id,
+    projectId: firing.projectId,
     eventIds: null,
     keyId: null,
     linkId: null,
@@ -43,8 +41,8 @@ async function fire(ctx: Context, firing: Row<'firings'>): Promise<boolean> {
   };
   const request: TriggerRequest = {
     source: 'alarm',
-    call: { eventId: firing.event_id, sensorData: null, payload: fromJson(firing.payload_json), query: {} },
-    idempotency: { key: firing.id, callHash: firing.alarm_id },
+    call: { eventId: firing.actionEventId, sensorData: null, payload: firing.payload, query: {} },
+    idempotency: { key: firing.id, callHash: firing.alarmId },
     dryRun: false,
     waitMs: 0,
     quorum: 100,
@@ -57,7 +55,7 @@ async function fire(ctx: Context, firing: Row<'firings'>): Promise<boolean> {
     // An action that is gone or refuses is in the trigger log already.
     if (error instanceof Fault) return error.code !== 'unavailable';
     // Whatever it is, it would be the same the next time.
-    const { id, event_id: action, alarm_id: alarm } = firing;
+    const { id, actionEventId: action, alarmId: alarm } = firing;
     ctx.log.error({ err: error, firing: id, action, alarm }, 'an action of an alarm could not be fired');
     await recordRefusal(ctx, caller, request, error);
   }

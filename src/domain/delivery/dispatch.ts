@@ -13,7 +13,7 @@ import {
   settleDeliveries,
 } from '../../store/delivery.ts';
 import { isAway } from '../../store/dialect.ts';
-import { findEvents } from '../../store/event.ts';
+import { selectEventsById } from '../../store/event.ts';
 import { beatNode, deleteNode, listDeadNodes } from '../../store/node.ts';
 import { inTransaction } from '../../store/open.ts';
 import type { NewRow } from '../../store/schema.ts';
@@ -21,7 +21,6 @@ import { holdWebhook, updateWebhook } from '../../store/webhook.ts';
 import { insertWebhookLogs } from '../../store/webhook-log.ts';
 import { createCommits } from '../commit.ts';
 import type { Context } from '../context.ts';
-import { eventOf } from '../event/event.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
 import { forgetWebhooks, readyWebhooks } from '../webhook/ready-webhook.ts';
@@ -75,11 +74,11 @@ export async function findDueWebhooks(ctx: Context): Promise<string[]> {
 export async function claimDue(ctx: Context, webhookId: string, limit: number): Promise<ClaimedDelivery[]> {
   const claim = { webhookId, nodeId: ctx.process.nodeId, now: ctx.now(), limit };
   const rows = await claimDeliveries(ctx.db, claim);
-  const found = await findEvents(
+  const found = await selectEventsById(
     ctx.db,
     rows.map((row) => row.event_id),
   );
-  const events = new Map(found.map((row) => [row.id, eventOf(row)]));
+  const events = new Map(found.map((event) => [event.id, event]));
   return rows.map((row) => ({
     id: row.id,
     projectId: row.project_id,

@@ -3,21 +3,19 @@
  * the transaction runs, written at its end, handed to the outgoing door when it is committed.
  */
 import { hasUnfinished, insertDeliveries } from '../../store/delivery.ts';
-import { inlineBytesMax, insertEvents, type NewEvent } from '../../store/event.ts';
-import { insertFirings } from '../../store/firing.ts';
+import { insertEvents, isLarge } from '../../store/event.ts';
+import { type Firing, insertFirings } from '../../store/firing.ts';
 import type { Db, NewRow, Row } from '../../store/schema.ts';
 import { holdWebhook } from '../../store/webhook.ts';
 import type { Context } from '../context.ts';
-import type { StoredEvent } from '../event/event.ts';
+import type { EventWithBody, StoredEvent } from '../event/event.ts';
 import { newId } from '../id.ts';
 import type { ReadyWebhook } from '../webhook/ready-webhook.ts';
 import type { ClaimedDelivery } from './outbound.ts';
 
-export type EventWithBody = StoredEvent & { body: Uint8Array };
-
 export type Outbox = {
   add(event: EventWithBody, webhooks: Iterable<ReadyWebhook>): void;
-  addFirings(rows: readonly NewRow<'firings'>[]): void;
+  addFirings(firings: readonly Firing[]): void;
   /** Writes everything; the last thing in the transaction. */
   write(tx: Db): Promise<void>;
   /** After the commit: first attempts begin at once. */
@@ -31,7 +29,7 @@ export function createOutbox(ctx: Pick<Context, 'now' | 'live' | 'process'>): Ou
   const now = ctx.now();
   const events: { event: EventWithBody; deliveries: number }[] = [];
   const deliveries: NewRow<'deliveries'>[] = [];
-  const firings: NewRow<'firings'>[] = [];
+  const firings: Firing[] = [];
   const claimed: ClaimedDelivery[] = [];
   const waking = new Set<string>();
   const capacity = new Map<string, number>();
@@ -75,11 +73,11 @@ export function createOutbox(ctx: Pick<Context, 'now' | 'live' | 'process'>): Ou
 
   return {
     add,
-    addFirings: (rows) => void firings.push(...rows),
+    addFirings: (more) => void firings.push(...more),
     async write(tx) {
       await insertEvents(
         tx,
-        events.map(({ event }) => rowOf(event)),
+        events.map(({ event }) => event),
       );
       await takeTurns(tx);
       await insertDeliveries(tx, deliveries);
@@ -122,7 +120,6 @@ export function newDelivery(webhook: ReadyWebhook, event: StoredEvent, now: numb
 
 function claimedDelivery(row: NewRow<'deliveries'>, event: EventWithBody): ClaimedDelivery {
   // What the store keeps in parts is read in parts for the attempt, and takes no memory until then.
-  const isLarge = event.bodyBytes > inlineBytesMax;
   return {
     id: row.id,
     projectId: row.project_id,
@@ -130,22 +127,6 @@ function claimedDelivery(row: NewRow<'deliveries'>, event: EventWithBody): Claim
     eventId: row.event_id,
     attempts: row.attempts,
     orderKey: row.order_key ?? null,
-    event: isLarge ? { ...event, body: null } : event,
-  };
-}
-
-function rowOf(event: EventWithBody): NewEvent {
-  return {
-    id: event.id,
-    project_id: event.projectId,
-    kind: event.kind,
-    type: event.type,
-    label: event.label,
-    device_id: event.deviceId,
-    origin_json: JSON.stringify(event.origin),
-    media_type: event.mediaType,
-    body: event.body,
-    problem: event.problem,
-    at: event.at,
+    event: isLarge(event) ? { ...event, body: null } : event,
   };
 }

@@ -2,14 +2,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
 import { findDeliveriesOf, hasUnfinished, insertDeliveries, updateDelivery } from '../../store/delivery.ts';
-import { listEventsBetween } from '../../store/event.ts';
+import { selectEventsBetween } from '../../store/event.ts';
 import { inTransaction } from '../../store/open.ts';
 import type { Db, Row } from '../../store/schema.ts';
 import { holdWebhook } from '../../store/webhook.ts';
 import { makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import type { Context } from '../context.ts';
-import { eventOf, payloadOf, type StoredEvent, wholeBodyOf } from '../event/event.ts';
+import { wholeBodyOf } from '../event/body.ts';
+import { payloadOf, type StoredEvent } from '../event/event.ts';
 import { firstIdAt, newId, timeOf } from '../id.ts';
 import { instant, instantSchema, parseInput } from '../input.ts';
 import { wouldPass } from '../webhook/filter.ts';
@@ -78,8 +79,7 @@ export async function replayRange(ctx: Context, caller: Caller, webhookId: strin
   let replayed = 0;
   let next: number | null = null;
   for (;;) {
-    const rows = await listEventsBetween(ctx.db, caller.projectId, { after, below }, eventsPerStep);
-    const events = rows.map(eventOf);
+    const events = await selectEventsBetween(ctx.db, caller.projectId, { after, below }, eventsPerStep);
     const passing = await passingOf(ctx, webhook, events);
     replayed += await inTransaction(ctx.db, (tx) =>
       replayEvents(ctx, tx, webhook, events, { passing, delivered }),
@@ -89,7 +89,7 @@ export async function replayRange(ctx: Context, caller: Caller, webhookId: strin
     if (!last || events.length < eventsPerStep) break;
     after = last.id;
     if (looked >= eventsMax) {
-      const [following] = await listEventsBetween(ctx.db, caller.projectId, { after, below }, 1);
+      const [following] = await selectEventsBetween(ctx.db, caller.projectId, { after, below }, 1);
       if (!following) break;
       const time = timeOf(following.id);
       // More of the first millisecond: going on from there would be this call again.

@@ -3,7 +3,8 @@
  * are then. What can't be made is a `Fault`, and nothing is sent.
  */
 import type { Context } from '../context.ts';
-import { bodyOf, isJsonType, payloadOf, type StoredEvent, wholeBodyOf } from '../event/event.ts';
+import { bodyOf, wholeBodyOf } from '../event/body.ts';
+import { isJsonType, payloadOf, type StoredEvent } from '../event/event.ts';
 import { Fault } from '../fault.ts';
 import { instant } from '../input.ts';
 import { headerValueOf, renderWebhook, type Template } from '../template.ts';

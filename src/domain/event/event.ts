@@ -1,6 +1,4 @@
-import { fromJson } from '../../store/columns.ts';
-import { readParts } from '../../store/event.ts';
-import type { Db, Row } from '../../store/schema.ts';
+/** An event is what was said: by a device, by an alarm, by the server itself, or by a caller to a module. */
 import { parseJsonExactly } from '../json.ts';
 
 export const eventKinds = ['event', 'message', 'bulk', 'alarm', 'system', 'command'] as const;
@@ -41,43 +39,16 @@ export type StoredEvent = {
   /** Null when it is large: then it is read in parts. */
   body: Uint8Array | null;
   bodyBytes: number;
+  /** Why it was stored and not forwarded. */
   problem: string | null;
   at: number;
 };
 
-export function eventOf(row: Row<'events'>): StoredEvent {
-  return {
-    id: row.id,
-    projectId: row.project_id,
-    kind: row.kind as EventKind,
-    type: row.type,
-    label: row.label,
-    deviceId: row.device_id,
-    origin: fromJson<Origin>(row.origin_json),
-    mediaType: row.media_type,
-    body: row.body,
-    bodyBytes: Number(row.body_bytes),
-    problem: row.problem,
-    at: row.at,
-  };
-}
+/** An event on its way in: its body is at hand, whatever its size. */
+export type EventWithBody = StoredEvent & { body: Uint8Array };
 
 export function isJsonType(mediaType: string): boolean {
   return mediaType === 'application/json' || mediaType.endsWith('+json');
-}
-
-/** The body of an event, a part at a time where it is large. */
-export async function* bodyOf(db: Db, event: StoredEvent): AsyncGenerator<Uint8Array> {
-  if (event.body) yield event.body;
-  else yield* readParts(db, event.id);
-}
-
-/** The whole body as bytes. */
-export async function wholeBodyOf(db: Db, event: StoredEvent): Promise<Uint8Array> {
-  if (event.body) return event.body;
-  const parts: Uint8Array[] = [];
-  for await (const part of bodyOf(db, event)) parts.push(part);
-  return Buffer.concat(parts);
 }
 
 /** What was said as a value, its large numbers exact; undefined when it is bytes. */

@@ -1,18 +1,16 @@
 /** What was said, looked at afterwards: lists, single events, their bodies. */
 import { z } from 'zod';
-import { type EventFilter, listEvents as listEventRows } from '../../store/event.ts';
-import { findOwned } from '../../store/owned.ts';
+import { selectEvent, selectEvents } from '../../store/event.ts';
 import { pageQuery } from '../../store/page.ts';
-import type { Row } from '../../store/schema.ts';
 import type { Caller } from '../access/caller.ts';
 import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
 import { firstIdAt } from '../id.ts';
 import { flagSchema, idSchema, instant, instantSchema, parseInput, timedPageSchema } from '../input.ts';
-import { bodyOf, eventKinds, eventOf, type Origin, payloadOf } from './event.ts';
+import { bodyOf } from './body.ts';
+import { eventKinds, type Origin, payloadOf, type StoredEvent } from './event.ts';
 
-function viewEvent(row: Row<'events'>) {
-  const event = eventOf(row);
+function viewEvent(event: StoredEvent) {
   return {
     id: event.id,
     kind: event.kind,
@@ -48,31 +46,31 @@ const filterSchema = timedPageSchema.extend({
 
 /** Newest first. `from` is part of the range, `to` is not. */
 export async function listEvents(ctx: Context, caller: Caller, input: unknown) {
-  const { from, to, ...given } = parseInput(filterSchema, input);
-  const filter: EventFilter = {
+  const { device_id: deviceId, from, to, ...given } = parseInput(filterSchema, input);
+  const filter = {
     ...given,
+    deviceId,
     from: from === undefined ? undefined : firstIdAt(from),
     below: to === undefined ? undefined : firstIdAt(to),
   };
-  const page = await listEventRows(ctx.db, caller.projectId, filter, pageQuery(given));
+  const page = await selectEvents(ctx.db, caller.projectId, filter, pageQuery(given));
   return { ...page, items: page.items.map(viewEvent) };
 }
 
 /** One event with what it says: `data` where that is JSON of a size to read. */
 export async function getEvent(ctx: Context, caller: Caller, id: string) {
-  const row = await requireEvent(ctx, caller, id);
-  const event = eventOf(row);
-  return { ...viewEvent(row), data: event.body ? (payloadOf(event, event.body) ?? null) : null };
+  const event = await requireEvent(ctx, caller, id);
+  return { ...viewEvent(event), data: event.body ? (payloadOf(event, event.body) ?? null) : null };
 }
 
 /** The bytes of an event as they came. */
 export async function getEventBody(ctx: Context, caller: Caller, id: string) {
-  const event = eventOf(await requireEvent(ctx, caller, id));
+  const event = await requireEvent(ctx, caller, id);
   return { mediaType: event.mediaType, bytes: event.bodyBytes, parts: bodyOf(ctx.db, event) };
 }
 
-async function requireEvent(ctx: Context, caller: Caller, id: string): Promise<Row<'events'>> {
-  const row = await findOwned(ctx.db, 'events', caller.projectId, id);
-  if (!row) throw new Fault('not_found', 'there is no such event');
-  return row;
+async function requireEvent(ctx: Context, caller: Caller, id: string): Promise<StoredEvent> {
+  const event = await selectEvent(ctx.db, caller.projectId, id);
+  if (!event) throw new Fault('not_found', 'there is no such event');
+  return event;
 }

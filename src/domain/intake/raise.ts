@@ -1,17 +1,20 @@
 /** Alarms of a message: what it raises and clears goes the same way as the message, in the same commit. */
-import type { Db, NewRow, Row } from '../../store/schema.ts';
-import { type AlarmChange, alarmJson, observe } from '../alarm/alarm.ts';
-import type { ReadyRule } from '../alarm/alarm-rule.ts';
-import type { EventWithBody, Outbox } from '../delivery/outbox.ts';
+
+import type { Alarm } from '../../store/alarm.ts';
+import type { AlarmRule } from '../../store/alarm-rule.ts';
+import type { Firing } from '../../store/firing.ts';
+import type { Db } from '../../store/schema.ts';
+import { type AlarmChange, alarmJson, observe, payloadOfAlarm } from '../alarm/alarm.ts';
+import type { Outbox } from '../delivery/outbox.ts';
 import type { ReadyType } from '../device/device-type.ts';
-import { payloadOf } from '../event/event.ts';
+import { type EventWithBody, payloadOf } from '../event/event.ts';
 import { newId } from '../id.ts';
 import { type ReadyWebhook, receiversOf } from '../webhook/ready-webhook.ts';
 
 /** What events of a project are held against. */
 export type Known = {
   webhooks: ReadonlyMap<string, ReadyWebhook>;
-  rules: readonly ReadyRule[];
+  rules: readonly AlarmRule[];
   types: ReadonlyMap<string, ReadyType>;
 };
 
@@ -31,7 +34,7 @@ export async function raiseAlarms(
       if (!change.isTold) continue;
       addAlarm(outbox, known, change, event.origin, rule.webhookIds);
       if (change.what === 'raised')
-        outbox.addFirings(rule.actionEventIds.map((eventId) => firingOf(change.alarm, eventId)));
+        outbox.addFirings(rule.actionEventIds.map((eventId) => firingOf(change.alarm, eventId, payload())));
     }
   }
 }
@@ -44,16 +47,16 @@ function addAlarm(
   origin: EventWithBody['origin'],
   named: readonly string[],
 ): void {
-  const at = what === 'raised' ? alarm.first_seen : (alarm.cleared_at ?? alarm.last_seen);
+  const at = what === 'raised' ? alarm.firstSeen : (alarm.clearedAt ?? alarm.lastSeen);
   const body = Buffer.from(alarmJson(alarm));
   const event: EventWithBody = {
     id: newId(at),
-    projectId: alarm.project_id,
+    projectId: alarm.projectId,
     kind: 'alarm',
     type: `alarm.${what}`,
     label: null,
-    deviceId: alarm.device_id,
-    origin: { ...origin, rule_id: alarm.rule_id },
+    deviceId: alarm.deviceId,
+    origin: { ...origin, rule_id: alarm.ruleId },
     mediaType: 'application/json',
     body,
     bodyBytes: body.length,
@@ -66,12 +69,12 @@ function addAlarm(
   );
 }
 
-function firingOf(alarm: Row<'alarms'>, eventId: string): NewRow<'firings'> {
+function firingOf(alarm: Alarm, actionEventId: string, observation: unknown): Firing {
   return {
-    id: newId(alarm.first_seen),
-    project_id: alarm.project_id,
-    event_id: eventId,
-    alarm_id: alarm.id,
-    payload_json: alarmJson(alarm),
+    id: newId(alarm.firstSeen),
+    projectId: alarm.projectId,
+    actionEventId,
+    alarmId: alarm.id,
+    payload: payloadOfAlarm(alarm, observation),
   };
 }
