@@ -3,8 +3,15 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
+import { scopesOfTarget, type Target } from '../src/domain/device/target.ts';
 import { newId } from '../src/domain/id.ts';
-import { findCommands, insertCommands, listPendingPulses, retireCommands } from '../src/store/command.ts';
+import {
+  type Command,
+  insertCommands,
+  selectPendingPulses,
+  selectTargets,
+  updateOutOfForce,
+} from '../src/store/command.ts';
 import {
   findDevice,
   findDevices,
@@ -20,7 +27,7 @@ import { migrateDatabase } from '../src/store/migrate.ts';
 import { inTransaction, openDatabase } from '../src/store/open.ts';
 import { pageQuery } from '../src/store/page.ts';
 import { findProject, insertProject, listProjects } from '../src/store/project.ts';
-import { insertReceipts, listFinished, listReceipts } from '../src/store/receipt.ts';
+import { insertReceipts, type Receipt, selectFinished, selectReceipts } from '../src/store/receipt.ts';
 import type { Database, NewRow } from '../src/store/schema.ts';
 import { takeNumbers } from '../src/store/sequence.ts';
 import { findSetting, keepSetting } from '../src/store/setting.ts';
@@ -51,19 +58,19 @@ const device = (id: number, name: string, project_id = 1): NewRow<'devices'> => 
   last_seen_at: null,
   address: null,
 });
-const command = (id: string, project_id: number): NewRow<'commands'> => ({
+const pulse = (id: string, target: Target, expiresAt: number, projectId: number): Command => ({
   id,
-  project_id,
-  trigger_id: null,
+  projectId,
+  triggerId: null,
   source: null,
   function: 'show_toast',
   slot: null,
-  params_json: '{}',
-  target_json: '{"all":true}',
-  issued_at: 1,
-  expires_at: 1_000,
-  in_force: 0,
-  canceled_at: null,
+  params: {},
+  target,
+  issuedAt: 1,
+  expiresAt,
+  inForce: false,
+  canceledAt: null,
 });
 
 for (const { title, urlOf, skip } of databases) {
@@ -273,29 +280,29 @@ for (const { title, urlOf, skip } of databases) {
       assert.deepEqual(await findDevices(db, 1, ids), []);
       assert.equal((await tagsOfDevices(db, ids)).size, ids.length);
       for (const filter of [{ ids }, { notIds: ids }]) await listDevices(db, 1, filter, pageQuery({}));
-      assert.deepEqual(await findCommands(db, 1, ids.map(String)), []);
-      assert.equal((await listFinished(db, 1, ids.map(String))).size, 0);
+      assert.equal((await selectTargets(db, 1, ids.map(String))).size, 0);
+      assert.equal((await selectFinished(db, 1, ids.map(String))).size, 0);
     });
 
     test('a receipt that is said twice is one', async () => {
       await project(160);
       const [id, another] = [newId(Date.now()), newId(Date.now())];
       await insertDevices(db, [device(160_000, 'one', 160)], []);
-      const receipt = (status: string, at: number) => {
-        return { command_id: id, device_id: 160_000, status, detail: null, at };
+      const receipt = (status: Receipt['status'], at: number) => {
+        return { commandId: id, deviceId: 160_000, status, detail: null, at };
       };
       await insertReceipts(db, [receipt('received', 1), receipt('received', 2), receipt('applied', 3)]);
       await Promise.all([db, other].map((each) => insertReceipts(each, [receipt('applied', 4)])));
-      const { items } = await listReceipts(db, id, pageQuery({}));
+      const { items } = await selectReceipts(db, id, pageQuery({}));
       assert.deepEqual(
-        items.map((row) => [row.status, row.at, row.device_name]),
+        items.map((said) => [said.status, said.at, said.deviceName]),
         [
           ['applied', 3, 'one'],
           ['received', 1, 'one'],
         ],
       );
-      assert.deepEqual(await listFinished(db, 160_000, [id, another]), new Set([id]));
-      assert.deepEqual(await listFinished(db, 160_001, [id]), new Set());
+      assert.deepEqual(await selectFinished(db, 160_000, [id, another]), new Set([id]));
+      assert.deepEqual(await selectFinished(db, 160_001, [id]), new Set());
     });
 
     test('pending are the pulses for a device that it has not finished and that have not ended', async () => {
@@ -309,26 +316,17 @@ for (const { title, urlOf, skip } of databases) {
         string,
         string,
       ];
-      const pulse = (command_id: string, scope: string, expires_at: number, project_id = 170) => {
-        return { project_id, scope, expires_at, command_id };
-      };
       const pulses = [
-        pulse(applied, 'all', 100),
-        pulse(received, 'all', 100),
-        pulse(ended, 'all', 50),
-        pulse(twice, 'tag:a', 100),
-        pulse(twice, 'tag:b', 100),
-        pulse(foreign, 'all', 100, 171),
-        pulse(late, 'group:7', 51),
-        pulse(late, 'group:8', 51),
+        pulse(applied, { all: true }, 100, 170),
+        pulse(received, { all: true }, 100, 170),
+        pulse(ended, { all: true }, 50, 170),
+        pulse(twice, { tags: ['a', 'b'], match: 'any' }, 100, 170),
+        pulse(foreign, { all: true }, 100, 171),
+        pulse(late, { groups: [7, 8] }, 51, 170),
       ];
-      await insertCommands(
-        db,
-        ids.map((id) => command(id, 170)),
-        pulses,
-      );
-      const says = (command_id: string, status: string, device_id = 1) => {
-        return { command_id, device_id, status, detail: null, at: 1 };
+      await insertCommands(db, pulses, scopesOfTarget);
+      const says = (commandId: string, status: Receipt['status'], deviceId = 1) => {
+        return { commandId, deviceId, status, detail: null, at: 1 };
       };
       await insertReceipts(db, [
         says(applied, 'failed'),
@@ -336,7 +334,7 @@ for (const { title, urlOf, skip } of databases) {
         says(twice, 'applied', 2),
       ]);
       const pending = async (scopes: string[], deviceId = 1) =>
-        (await listPendingPulses(other, 170, scopes, deviceId, 50)).map(({ id }) => id);
+        (await selectPendingPulses(other, 170, scopes, deviceId, 50)).map(({ id }) => id);
       assert.deepEqual(await pending(['all', 'tag:a', 'tag:b', 'group:7']), [received, twice, late].sort());
       assert.deepEqual(await pending(['all', 'tag:a'], 2), [applied, received]);
       assert.deepEqual(await pending(['group:9']), []);
@@ -362,8 +360,8 @@ for (const { title, urlOf, skip } of databases) {
     });
 
     test('what changes nothing counts as found, and an empty list is no statement', async () => {
-      await retireCommands(db, []);
-      await insertCommands(db, [], []);
+      await updateOutOfForce(db, []);
+      await insertCommands(db, [], scopesOfTarget);
       await insertReceipts(db, []);
       const id = newId(Date.now());
       const row = { caller: 'key 1', idempotency_key: id, call_hash: 'h', trigger_id: id, answer_json: '{}' };

@@ -1,15 +1,15 @@
 /** Jobs that wait for the database: triggers with their commands, receipts, events. Each queue commits in groups. */
 
 import type { Batch } from '../batch.ts';
+import type { Command } from '../store/command.ts';
 import type { NewRow } from '../store/schema.ts';
-import type { NewCommand } from './command/new-command.ts';
 import type { DeviceFacts } from './device/presence.ts';
 import type { ReceiptStatus } from './device/protocol.ts';
 import type { EventKind, Origin } from './event/event.ts';
 
 export type IssueJob = {
   trigger: NewRow<'triggers'> | null;
-  commands: readonly NewCommand[];
+  commands: readonly Command[];
   /** The link whose use this is: when it has ended or is used up, nothing is issued. */
   linkId?: string | undefined;
   /** The caller's own key for this call, and the answer to replay when it calls again. */

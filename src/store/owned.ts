@@ -8,7 +8,6 @@ type OwnedTable =
   | 'actions'
   | 'device_types'
   | 'triggers'
-  | 'commands'
   | 'events'
   | 'webhooks'
   | 'deliveries'

@@ -1,22 +1,51 @@
+/** The table `receipts`: what devices said about commands, once a device, command and status. */
+import type { ReceiptStatus } from '../domain/device/protocol.ts';
 import { among, chunksOf } from './dialect.ts';
 import { type Page, type PageQuery, pageOf } from './page.ts';
-import type { Db, NewRow, Row } from './schema.ts';
+import type { Db, Row } from './schema.ts';
 
-/** Receipts are facts: saying the same thing twice changes nothing. */
-export async function insertReceipts(db: Db, rows: NewRow<'receipts'>[]): Promise<void> {
-  for (const chunk of chunksOf(db, rows)) await db.insertInto('receipts').ignore().values(chunk).execute();
+export type Receipt = {
+  commandId: string;
+  deviceId: number;
+  status: ReceiptStatus;
+  detail: string | null;
+  at: number;
+};
+
+function fromRow(row: Row<'receipts'>): Receipt {
+  return {
+    commandId: row.command_id,
+    deviceId: row.device_id,
+    status: row.status as ReceiptStatus,
+    detail: row.detail,
+    at: row.at,
+  };
 }
 
-export async function listReceiptsOfCommands(
-  db: Db,
-  commandIds: readonly string[],
-): Promise<Row<'receipts'>[]> {
+function toRow(receipt: Receipt): Row<'receipts'> {
+  return {
+    command_id: receipt.commandId,
+    device_id: receipt.deviceId,
+    status: receipt.status,
+    detail: receipt.detail,
+    at: receipt.at,
+  };
+}
+
+/** Receipts are facts: saying the same thing twice changes nothing. */
+export async function insertReceipts(db: Db, receipts: readonly Receipt[]): Promise<void> {
+  for (const chunk of chunksOf(db, receipts.map(toRow)))
+    await db.insertInto('receipts').ignore().values(chunk).execute();
+}
+
+export async function selectReceiptsOfCommands(db: Db, commandIds: readonly string[]): Promise<Receipt[]> {
   if (commandIds.length === 0) return [];
-  return db.selectFrom('receipts').selectAll().where('command_id', 'in', commandIds).execute();
+  const rows = await db.selectFrom('receipts').selectAll().where('command_id', 'in', commandIds).execute();
+  return rows.map(fromRow);
 }
 
 /** Which of the commands the device has finished, one way or the other. */
-export async function listFinished(
+export async function selectFinished(
   db: Db,
   deviceId: number,
   commandIds: readonly string[],
@@ -32,12 +61,17 @@ export async function listFinished(
   return new Set(rows.map((row) => row.command_id));
 }
 
+export type ReceiptOfDevice = Receipt & {
+  /** Null for a device that has been deleted since. */
+  deviceName: string | null;
+};
+
 /** By device, then status. */
-export async function listReceipts(
+export async function selectReceipts(
   db: Db,
   commandId: string,
   page: PageQuery,
-): Promise<Page<Row<'receipts'> & { device_name: string | null }>> {
+): Promise<Page<ReceiptOfDevice>> {
   let query = db
     .selectFrom('receipts')
     .leftJoin('devices', 'devices.id', 'receipts.device_id')
@@ -58,7 +92,8 @@ export async function listReceipts(
     .orderBy('receipts.status')
     .limit(page.limit + 1)
     .execute();
-  return pageOf(rows, page.limit, (row) => `${row.device_id}:${row.status}`);
+  const { items, next_cursor } = pageOf(rows, page.limit, (row) => `${row.device_id}:${row.status}`);
+  return { items: items.map((row) => ({ ...fromRow(row), deviceName: row.device_name })), next_cursor };
 }
 
 export async function deleteReceiptsOfCommands(db: Db, commandIds: readonly string[]): Promise<void> {

@@ -4,26 +4,23 @@
  */
 
 import { z } from 'zod';
-import { fromJson, toJson } from '../../store/columns.ts';
-import { cancelCommand as cancelCommandRow, listCommands as listCommandRows } from '../../store/command.ts';
+import { type Command, selectCommand, selectCommands, updateCanceled } from '../../store/command.ts';
 import { countTargeted } from '../../store/device.ts';
-import { findOwned } from '../../store/owned.ts';
 import { pageQuery } from '../../store/page.ts';
-import { listReceipts as listReceiptRows } from '../../store/receipt.ts';
-import type { Row } from '../../store/schema.ts';
+import { selectReceipts } from '../../store/receipt.ts';
 import { makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import type { Context } from '../context.ts';
 import { requireTarget } from '../device/device.ts';
-import type { Slot } from '../device/state.ts';
+import { isState } from '../device/in-force.ts';
 import { type Target, targetSchema } from '../device/target.ts';
 import { Fault } from '../fault.ts';
 import { cursorOf, instant, pageSchema, parseInput } from '../input.ts';
 import { type CommandCoverage, coverageOfCommands, hasEnded } from './coverage.ts';
 import { fillParams, parseStepParams } from './function-catalogue.ts';
 import { issue } from './issue.ts';
-import { type NewCommand, newCommand } from './new-command.ts';
-import { commandInForceOf, sendEnds } from './send.ts';
+import { newCommand } from './new-command.ts';
+import { sendEnds } from './send.ts';
 
 const commandSchema = z.strictObject({
   function: z.string(),
@@ -33,13 +30,13 @@ const commandSchema = z.strictObject({
 
 /** How many devices a target matches: counted once a second at most, however many triggers ask. */
 export async function countOf(ctx: Context, projectId: number, target: Target): Promise<number> {
-  return ctx.cache.get(`count ${projectId} ${toJson(target)}`, () =>
+  return ctx.cache.get(`count ${projectId} ${JSON.stringify(target)}`, () =>
     countTargeted(ctx.db, projectId, target),
   );
 }
 
 /** A command as its issuer is told of it. */
-export async function viewIssued(ctx: Context, command: NewCommand) {
+export async function viewIssued(ctx: Context, command: Command) {
   return {
     id: command.id,
     function: command.function,
@@ -55,51 +52,53 @@ export async function issueCommand(ctx: Context, caller: Caller, input: unknown)
   if (params.templated)
     throw new Fault('bad_params', 'a command issued directly has no call for templates to look into');
   await requireTarget(ctx.db, caller.projectId, given.target);
-  const command = newCommand({
-    projectId: caller.projectId,
-    triggerId: null,
-    source: null,
-    function: given.function,
-    params: fillParams(given.function, params, null),
-    target: given.target,
-    now: ctx.now(),
-  });
+  const command = newCommand(
+    {
+      projectId: caller.projectId,
+      triggerId: null,
+      source: null,
+      function: given.function,
+      params: fillParams(given.function, params, null),
+      target: given.target,
+    },
+    ctx.now(),
+  );
   const issued = await viewIssued(ctx, command);
   await issue(ctx, { trigger: null, commands: [command] });
   return { ...issued, issued_at: instant(command.issuedAt), expires_at: instant(command.expiresAt) };
 }
 
-function statusOf(row: Row<'commands'>, now: number): 'active' | 'canceled' | 'ended' | 'replaced' {
-  if (row.canceled_at !== null) return 'canceled';
-  if (!hasEnded(row, now)) return 'active';
-  return row.expires_at !== null && row.expires_at <= now ? 'ended' : 'replaced';
+function statusOf(command: Command, now: number): 'active' | 'canceled' | 'ended' | 'replaced' {
+  if (command.canceledAt !== null) return 'canceled';
+  if (!hasEnded(command, now)) return 'active';
+  return command.expiresAt !== null && command.expiresAt <= now ? 'ended' : 'replaced';
 }
 
-function viewCommand(ctx: Context, row: Row<'commands'>) {
+function viewCommand(ctx: Pick<Context, 'now'>, command: Command) {
   return {
-    id: row.id,
-    trigger_id: row.trigger_id,
-    function: row.function,
-    kind: row.slot === null ? ('pulse' as const) : ('state' as const),
-    slot: row.slot as Slot | null,
-    params: fromJson<Record<string, unknown>>(row.params_json),
-    target: fromJson<Target>(row.target_json),
-    status: statusOf(row, ctx.now()),
-    issued_at: instant(row.issued_at),
-    expires_at: instant(row.expires_at),
-    canceled_at: instant(row.canceled_at),
+    id: command.id,
+    trigger_id: command.triggerId,
+    function: command.function,
+    kind: isState(command) ? ('state' as const) : ('pulse' as const),
+    slot: command.slot,
+    params: command.params,
+    target: command.target,
+    status: statusOf(command, ctx.now()),
+    issued_at: instant(command.issuedAt),
+    expires_at: instant(command.expiresAt),
+    canceled_at: instant(command.canceledAt),
   };
 }
 
 /** A command with its counts and every device. */
 export function viewCommandWithCoverage(
-  ctx: Context,
-  row: Row<'commands'>,
+  ctx: Pick<Context, 'now'>,
+  command: Command,
   coverage: CommandCoverage | undefined,
 ) {
-  if (!coverage) throw new Error(`no coverage was counted for command ${row.id}`);
+  if (!coverage) throw new Error(`no coverage was counted for command ${command.id}`);
   const { devices, ...counts } = coverage;
-  return { ...viewCommand(ctx, row), coverage: counts, devices };
+  return { ...viewCommand(ctx, command), coverage: counts, devices };
 }
 
 const receiptPageSchema = pageSchema.extend({ cursor: cursorOf(/^\d{1,15}:[a-z]{1,10}$/) });
@@ -108,46 +107,45 @@ const filterSchema = pageSchema.extend({ function: z.string().optional() });
 /** Newest first, without counts. */
 export async function listCommands(ctx: Context, caller: Caller, input: unknown) {
   const filter = parseInput(filterSchema, input);
-  const page = await listCommandRows(ctx.db, caller.projectId, filter, pageQuery(filter));
-  return { ...page, items: page.items.map((row) => viewCommand(ctx, row)) };
+  const page = await selectCommands(ctx.db, caller.projectId, filter, pageQuery(filter));
+  return { ...page, items: page.items.map((command) => viewCommand(ctx, command)) };
 }
 
 export async function getCommand(ctx: Context, caller: Caller, id: string) {
-  const row = await requireCommand(ctx, caller, id);
-  return viewCommandWithCoverage(ctx, row, (await coverageOfCommands(ctx, [row])).get(id));
+  const command = await requireCommand(ctx, caller, id);
+  return viewCommandWithCoverage(ctx, command, (await coverageOfCommands(ctx, [command])).get(id));
 }
 
 /** What the devices said, one entry a device and status. */
 export async function listReceipts(ctx: Context, caller: Caller, id: string, input: unknown) {
   await requireCommand(ctx, caller, id);
-  const page = await listReceiptRows(ctx.db, id, pageQuery(parseInput(receiptPageSchema, input)));
+  const page = await selectReceipts(ctx.db, id, pageQuery(parseInput(receiptPageSchema, input)));
   return {
     ...page,
-    items: page.items.map((row) => ({
-      device: { id: row.device_id, name: row.device_name },
-      status: row.status,
-      detail: row.detail,
-      at: instant(row.at),
+    items: page.items.map((receipt) => ({
+      device: { id: receipt.deviceId, name: receipt.deviceName },
+      status: receipt.status,
+      detail: receipt.detail,
+      at: instant(receipt.at),
     })),
   };
 }
 
 /** Takes a command back: a state stops showing, a pulse reaches nobody any more. What was applied stays applied. */
 export async function cancelCommand(ctx: Context, caller: Caller, id: string) {
-  const row = await requireCommand(ctx, caller, id);
-  if (hasEnded(row, ctx.now())) throw new Fault('conflict', 'the command has ended already');
+  const command = await requireCommand(ctx, caller, id);
+  if (hasEnded(command, ctx.now())) throw new Fault('conflict', 'the command has ended already');
   await makeChange(ctx, caller, async (tx, note) => {
-    if (!(await cancelCommandRow(tx, id, ctx.now())))
+    if (!(await updateCanceled(tx, id, ctx.now())))
       throw new Fault('conflict', 'the command was canceled already');
-    await note('command.cancel', { kind: 'command', id }, { function: row.function });
+    await note('command.cancel', { kind: 'command', id }, { function: command.function });
   });
-  const inForce = commandInForceOf(row);
-  if (inForce) sendEnds(ctx, [inForce]);
+  if (isState(command)) sendEnds(ctx, [command]);
   return getCommand(ctx, caller, id);
 }
 
-async function requireCommand(ctx: Context, caller: Caller, id: string): Promise<Row<'commands'>> {
-  const row = await findOwned(ctx.db, 'commands', caller.projectId, id);
-  if (!row) throw new Fault('not_found', 'there is no such command');
-  return row;
+async function requireCommand(ctx: Pick<Context, 'db'>, caller: Caller, id: string): Promise<Command> {
+  const command = await selectCommand(ctx.db, caller.projectId, id);
+  if (!command) throw new Fault('not_found', 'there is no such command');
+  return command;
 }

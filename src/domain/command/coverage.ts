@@ -1,12 +1,10 @@
 /** Coverage is the proof: of the devices a command is for, which have done it, and which have not. */
 
-import { fromJson } from '../../store/columns.ts';
+import type { Command } from '../../store/command.ts';
 import { findDevices, listTargeted } from '../../store/device.ts';
-import { listReceiptsOfCommands } from '../../store/receipt.ts';
-import type { Row } from '../../store/schema.ts';
+import { type Receipt, selectReceiptsOfCommands } from '../../store/receipt.ts';
 import type { Context } from '../context.ts';
 import type { ReceiptStatus } from '../device/protocol.ts';
-import type { Target } from '../device/target.ts';
 import { instant } from '../input.ts';
 
 const missingShownMax = 50;
@@ -40,19 +38,18 @@ export type CommandCoverage = {
 /** Coverage of several commands, by command id. Devices are those the target matches now and those that answered. */
 export async function coverageOfCommands(
   ctx: Pick<Context, 'db' | 'now' | 'live'>,
-  commands: readonly Row<'commands'>[],
+  commands: readonly Command[],
 ): Promise<Map<string, CommandCoverage>> {
-  const receipts = await listReceiptsOfCommands(
+  const receipts = await selectReceiptsOfCommands(
     ctx.db,
     commands.map((command) => command.id),
   );
-  const byCommand = Map.groupBy(receipts, (receipt) => receipt.command_id);
+  const byCommand = Map.groupBy(receipts, (receipt) => receipt.commandId);
   const coverages = new Map<string, CommandCoverage>();
   for (const command of commands) {
-    const target = fromJson<Target>(command.target_json);
-    const targeted = await listTargeted(ctx.db, command.project_id, target);
+    const targeted = await listTargeted(ctx.db, command.projectId, command.target);
     const heard = byCommand.get(command.id) ?? [];
-    const moved = await movedAway(ctx, command.project_id, targeted, heard);
+    const moved = await movedAway(ctx, command.projectId, targeted, heard);
     coverages.set(command.id, coverageOf(ctx, command, [...targeted, ...moved], heard));
   }
   return coverages;
@@ -65,10 +62,10 @@ async function movedAway(
   ctx: Pick<Context, 'db'>,
   projectId: number,
   targeted: readonly NamedDevice[],
-  receipts: readonly Row<'receipts'>[],
+  receipts: readonly Receipt[],
 ): Promise<NamedDevice[]> {
   const matched = new Set(targeted.map((device) => device.id));
-  const ids = [...new Set(receipts.map((receipt) => receipt.device_id))].filter((id) => !matched.has(id));
+  const ids = [...new Set(receipts.map((receipt) => receipt.deviceId))].filter((id) => !matched.has(id));
   if (ids.length === 0) return [];
   const names = new Map((await findDevices(ctx.db, projectId, ids)).map((row) => [row.id, row.name]));
   return ids.map((id) => ({ id, name: names.get(id) ?? null }));
@@ -78,15 +75,15 @@ const finality: Readonly<Record<string, number>> = { received: 0, failed: 1, app
 
 function coverageOf(
   ctx: Pick<Context, 'now' | 'live'>,
-  command: Row<'commands'>,
+  command: Command,
   concerned: readonly NamedDevice[],
-  receipts: readonly Row<'receipts'>[],
+  receipts: readonly Receipt[],
 ): CommandCoverage {
-  const heard = new Map<number, Row<'receipts'>>();
+  const heard = new Map<number, Receipt>();
   for (const receipt of receipts) {
-    const known = heard.get(receipt.device_id);
+    const known = heard.get(receipt.deviceId);
     if (!known || (finality[receipt.status] ?? 0) > (finality[known.status] ?? 0)) {
-      heard.set(receipt.device_id, receipt);
+      heard.set(receipt.deviceId, receipt);
     }
   }
   const ended = hasEnded(command, ctx.now());
@@ -118,10 +115,10 @@ function coverageOf(
 }
 
 /** A pulse ends with its time, a state also when another takes its place; either can be canceled. */
-export function hasEnded(command: Row<'commands'>, now: number): boolean {
-  if (command.canceled_at !== null) return true;
-  if (command.slot !== null && command.in_force === 0) return true;
-  return command.expires_at !== null && command.expires_at <= now;
+export function hasEnded(command: Command, now: number): boolean {
+  if (command.canceledAt !== null) return true;
+  if (command.slot !== null && !command.inForce) return true;
+  return command.expiresAt !== null && command.expiresAt <= now;
 }
 
 /** What a caller that waits is told about all commands of its trigger together. */

@@ -3,21 +3,19 @@
  * arrives in the same turn shares a commit. If it can't be stored, nothing is sent.
  */
 
-import { fromJson, toJson } from '../../store/columns.ts';
-import { insertCommands, retireCommands } from '../../store/command.ts';
+import { fromJson } from '../../store/columns.ts';
+import { type Command, insertCommands, updateOutOfForce } from '../../store/command.ts';
 import { listGroupPaths } from '../../store/group.ts';
 import { takeLinkUse } from '../../store/link.ts';
 import { inTransaction } from '../../store/open.ts';
-import type { Db, NewRow, Row } from '../../store/schema.ts';
+import type { Db } from '../../store/schema.ts';
 import { findAnswer, insertAnswer, insertTriggers } from '../../store/trigger.ts';
 import { createCommits } from '../commit.ts';
 import type { Context } from '../context.ts';
-import { type CommandInForce, retires } from '../device/in-force.ts';
-import type { Slot } from '../device/state.ts';
+import { type CommandInForce, isState, retires } from '../device/in-force.ts';
 import { idsOnPath, scopesOfTarget } from '../device/target.ts';
 import { Fault } from '../fault.ts';
 import type { IssueAnswer, IssueJob, Issues } from '../jobs.ts';
-import type { NewCommand } from './new-command.ts';
 import { sendPulse, sendState } from './send.ts';
 
 /** Jobs in one commit: enough to make the commit cheap, few enough to keep it short. */
@@ -43,7 +41,7 @@ export async function issue(ctx: Context, job: IssueJob): Promise<IssueAnswer> {
   }
 }
 
-type Settled = { answer: IssueAnswer | Fault; commands: readonly NewCommand[] };
+type Settled = { answer: IssueAnswer | Fault; commands: readonly Command[] };
 
 async function commit(ctx: IssueContext, jobs: readonly IssueJob[]): Promise<(IssueAnswer | Fault)[]> {
   const pathOf = await groupPaths(ctx, jobs);
@@ -57,12 +55,11 @@ async function commit(ctx: IssueContext, jobs: readonly IssueJob[]): Promise<(Is
     );
     await insertTriggers(tx, triggers);
     const retiredIds = new Set([...retirements.values()].flat().map((command) => command.id));
-    await insertCommands(
-      tx,
-      admitted.map((command) => rowOf(command, retiredIds)),
-      admitted.flatMap(pulseRows),
+    const issued = admitted.map((command) =>
+      retiredIds.has(command.id) ? { ...command, inForce: false } : command,
     );
-    await retireCommands(tx, [...retiredIds]);
+    await insertCommands(tx, issued, scopesOfTarget);
+    await updateOutOfForce(tx, [...retiredIds]);
     return { settled: outcomes, retired: retirements };
   });
 
@@ -73,9 +70,9 @@ async function commit(ctx: IssueContext, jobs: readonly IssueJob[]): Promise<(Is
 }
 
 /** It is on disk by now: what goes wrong in sending it does not make the answer wrong, devices catch up. */
-function send(ctx: IssueContext, command: NewCommand, retired: readonly CommandInForce[]): void {
+function send(ctx: IssueContext, command: Command, retired: readonly CommandInForce[]): void {
   try {
-    if (isStateCommand(command)) sendState(ctx, command, retired);
+    if (isState(command)) sendState(ctx, command, retired);
     else sendPulse(ctx, command);
   } catch (error) {
     ctx.log.error({ err: error, command: command.id }, 'a command could not be sent to everyone at once');
@@ -129,20 +126,16 @@ export async function findFirstAnswer(
   return new Fault('idempotency_conflict', 'this Idempotency-Key was used for another call');
 }
 
-function isStateCommand(command: NewCommand): command is NewCommand & { slot: Slot } {
-  return command.slot !== null;
-}
-
 /** Which commands in force each of these makes meaningless, those issued in the same commit included. */
 function retirementsOf(
   ctx: IssueContext,
-  commands: readonly NewCommand[],
+  commands: readonly Command[],
   pathOf: (groupId: number) => readonly number[],
 ): Map<string, CommandInForce[]> {
   const retirements = new Map<string, CommandInForce[]>();
   const fresh: CommandInForce[] = [];
   for (const command of commands) {
-    if (!isStateCommand(command)) continue;
+    if (!isState(command)) continue;
     const older = fresh.filter((other) => retires(command, other, pathOf));
     retirements.set(command.id, [...ctx.live.inForce.retiredBy(command, pathOf), ...older]);
     fresh.push(command);
@@ -167,32 +160,4 @@ async function groupPaths(
     for (const row of rows) paths.set(row.id, idsOnPath(row.path));
   }
   return (groupId) => paths.get(groupId) ?? [groupId];
-}
-
-function rowOf(command: NewCommand, retiredIds: ReadonlySet<string>): Row<'commands'> {
-  return {
-    id: command.id,
-    project_id: command.projectId,
-    trigger_id: command.triggerId,
-    source: command.source,
-    function: command.function,
-    slot: command.slot,
-    params_json: toJson(command.params),
-    target_json: toJson(command.target),
-    issued_at: command.issuedAt,
-    expires_at: command.expiresAt,
-    in_force: command.slot !== null && !retiredIds.has(command.id) ? 1 : 0,
-    canceled_at: null,
-  };
-}
-
-function pulseRows(command: NewCommand): NewRow<'pulses'>[] {
-  const { slot, expiresAt } = command;
-  if (slot !== null || expiresAt === null) return [];
-  return scopesOfTarget(command.target).map((scope) => ({
-    project_id: command.projectId,
-    scope,
-    expires_at: expiresAt,
-    command_id: command.id,
-  }));
 }

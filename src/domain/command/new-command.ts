@@ -1,40 +1,27 @@
-/** A command before it is issued: what a step or a caller asked for, with its id and its end. */
+/** Makes commands: what a step or a caller asked for gets its id, what it is to devices, and its end. */
 
-import type { Slot } from '../device/state.ts';
-import type { Target } from '../device/target.ts';
+import type { Command } from '../../store/command.ts';
 import { newId } from '../id.ts';
 import { endOf, slotOf } from './function-catalogue.ts';
 
-/** A command that is about to be issued. Instants in milliseconds. */
-export type NewCommand = {
-  id: string;
-  projectId: number;
-  triggerId: string | null;
-  source: string | null;
-  function: string;
-  slot: Slot | null;
-  params: Record<string, unknown>;
-  target: Target;
-  issuedAt: number;
-  expiresAt: number | null;
-};
-
-/** Makes a command of params that were checked. `now` in milliseconds. */
-export function newCommand(of: {
-  projectId: number;
-  triggerId: string | null;
-  source: string | null;
-  function: string;
-  params: Record<string, unknown>;
-  target: Target;
-  now: number;
-}): NewCommand {
-  const { now, ...rest } = of;
+/** A command about to be issued, of params that were checked. `now` in milliseconds. */
+export function newCommand(
+  of: Pick<Command, 'projectId' | 'triggerId' | 'source' | 'function' | 'params' | 'target'>,
+  now: number,
+): Command {
+  const slot = slotOf(of.function);
   return {
-    ...rest,
     id: newId(now),
-    slot: slotOf(of.function),
+    projectId: of.projectId,
+    triggerId: of.triggerId,
+    source: of.source,
+    function: of.function,
+    slot,
+    params: of.params,
+    target: of.target,
     issuedAt: now,
     expiresAt: endOf(of.function, of.params, now),
+    inForce: slot !== null,
+    canceledAt: null,
   };
 }

@@ -1,10 +1,8 @@
 /** A receipt is what one device says about one command. Receipts are facts: stored once, never changed. */
 import { z } from 'zod';
-import { fromJson } from '../../store/columns.ts';
-import { findCommands } from '../../store/command.ts';
+import { selectTargets } from '../../store/command.ts';
 import { inTransaction } from '../../store/open.ts';
-import { insertReceipts } from '../../store/receipt.ts';
-import type { NewRow } from '../../store/schema.ts';
+import { insertReceipts, type Receipt } from '../../store/receipt.ts';
 import { createCommits } from '../commit.ts';
 import type { Context } from '../context.ts';
 import type { DeviceFacts } from '../device/presence.ts';
@@ -40,47 +38,43 @@ export function createReceipts(ctx: ReceiptContext): Receipts {
  * Stores one receipt or an array of them; resolves once they are stored. Throws `bad_request`, or
  * `unknown_command` when a command is not one for this device: the others of the array are stored all the same.
  */
-export async function takeReceipts(ctx: Context, device: DeviceFacts, input: unknown): Promise<void> {
+export async function takeReceipts(
+  ctx: Pick<Context, 'queues'>,
+  device: DeviceFacts,
+  input: unknown,
+): Promise<void> {
   await ctx.queues.receipts.add({ device, receipts: parseInput(receiptsSchema, input) });
 }
 
 async function commit(ctx: ReceiptContext, jobs: readonly ReceiptJob[]): Promise<(true | Fault)[]> {
   const at = ctx.now();
-  const targets = new Map<string, Target>();
+  const targets = new Map<number, Map<string, Target>>();
   const byProject = Map.groupBy(jobs, (job) => job.device.projectId);
   for (const [projectId, ofProject] of byProject) {
     const ids = new Set(ofProject.flatMap((job) => job.receipts.map((receipt) => receipt.id)));
-    for (const row of await findCommands(ctx.db, projectId, [...ids])) {
-      targets.set(`${projectId} ${row.id}`, fromJson<Target>(row.target_json));
-    }
+    targets.set(projectId, await selectTargets(ctx.db, projectId, [...ids]));
   }
   const isOwn = (device: DeviceFacts, commandId: string) => {
-    const target = targets.get(`${device.projectId} ${commandId}`);
+    const target = targets.get(device.projectId)?.get(commandId);
     return target !== undefined && matchesTarget(target, device);
   };
   const taken = jobs.flatMap(({ device, receipts }) =>
     receipts.filter((receipt) => isOwn(device, receipt.id)).map((receipt) => ({ device, receipt })),
   );
-  const rows = taken.map(
-    ({ device, receipt }): NewRow<'receipts'> => ({
-      command_id: receipt.id,
-      device_id: device.id,
+  const stored = taken.map(
+    ({ device, receipt }): Receipt => ({
+      commandId: receipt.id,
+      deviceId: device.id,
       status: receipt.status,
       detail: receipt.detail ?? null,
       at,
     }),
   );
-  if (rows.length > 0) await inTransaction(ctx.db, (tx) => insertReceipts(tx, rows));
+  if (stored.length > 0) await inTransaction(ctx.db, (tx) => insertReceipts(tx, stored));
   for (const { device, receipt } of taken) {
     const { projectId, id: deviceId } = device;
-    ctx.feed.publish({
-      kind: 'receipt',
-      projectId,
-      commandId: receipt.id,
-      deviceId,
-      status: receipt.status,
-      at,
-    });
+    const { id: commandId, status } = receipt;
+    ctx.feed.publish({ kind: 'receipt', projectId, commandId, deviceId, status, at });
   }
   return jobs.map(({ device, receipts }) => {
     const foreign = receipts.find((receipt) => !isOwn(device, receipt.id));

@@ -3,54 +3,31 @@
  * share it. Called after the commit; who is not connected is caught up on return.
  */
 
-import { fromJson } from '../../store/columns.ts';
-import { listCommandsInForce, retireCommands } from '../../store/command.ts';
-import type { Row } from '../../store/schema.ts';
+import { type Command, selectCommandsInForce, updateOutOfForce } from '../../store/command.ts';
 import type { Context } from '../context.ts';
-import type { CommandInForce } from '../device/in-force.ts';
+import { commandMessage } from '../device/connection.ts';
+import { type CommandInForce, isState } from '../device/in-force.ts';
 import type { Connection } from '../device/presence.ts';
 import { foldSlot, type Slot } from '../device/state.ts';
-import type { Target } from '../device/target.ts';
-import { instant } from '../input.ts';
-import type { NewCommand } from './new-command.ts';
 
 type SendContext = Pick<Context, 'now' | 'feed' | 'live'>;
 
-export function sendPulse(ctx: SendContext, command: NewCommand): void {
+export function sendPulse(ctx: SendContext, command: Command): void {
   const connections = ctx.live.presence.match(command.projectId, command.target);
   publish(ctx, command, connections.length);
   if (connections.length === 0) return;
-  ctx.live.presence.send(connections, {
-    event: 'command',
-    message: {
-      id: command.id,
-      function: command.function,
-      params: command.params,
-      issued_at: instant(command.issuedAt),
-      expires_at: instant(command.expiresAt ?? command.issuedAt),
-      trigger_id: command.triggerId,
-    },
-  });
+  ctx.live.presence.send(connections, { event: 'command', message: commandMessage(command) });
 }
 
 /** Takes a state command in force, the ones it retires out, and tells every device that either concerns. */
 export function sendState(
   ctx: SendContext,
-  command: NewCommand & { slot: Slot },
+  command: Command & { slot: Slot },
   retired: readonly CommandInForce[],
 ): void {
-  const { id, projectId, slot, source, params, target, expiresAt } = command;
+  const { id, projectId, slot, target } = command;
   for (const other of retired) ctx.live.inForce.remove(other.id);
-  ctx.live.inForce.add({
-    id,
-    projectId,
-    slot,
-    source,
-    function: command.function,
-    params,
-    target,
-    expiresAt,
-  });
+  ctx.live.inForce.add(command);
   const caused = new Set(ctx.live.presence.match(projectId, target));
   const others = connectionsOf(ctx, retired).filter((connection) => !caused.has(connection));
   publish(ctx, command, caused.size);
@@ -94,7 +71,7 @@ function sendOutcomes(
   }
 }
 
-function publish(ctx: SendContext, command: NewCommand, connections: number): void {
+function publish(ctx: SendContext, command: Command, connections: number): void {
   const { projectId, id: commandId, expiresAt: end } = command;
   ctx.feed.publish({ kind: 'command', projectId, commandId, function: command.function, connections, end });
 }
@@ -103,7 +80,7 @@ function publish(ctx: SendContext, command: NewCommand, connections: number): vo
 export async function endStates(ctx: SendContext & Pick<Context, 'db'>): Promise<number> {
   const ended = ctx.live.inForce.ended(ctx.now());
   sendEnds(ctx, ended);
-  await retireCommands(
+  await updateOutOfForce(
     ctx.db,
     ended.map((command) => command.id),
   );
@@ -113,22 +90,7 @@ export async function endStates(ctx: SendContext & Pick<Context, 'db'>): Promise
 
 /** Brings the commands in force back from the database at start. */
 export async function loadInForce(ctx: Pick<Context, 'db' | 'live'>): Promise<void> {
-  for (const row of await listCommandsInForce(ctx.db)) {
-    const command = commandInForceOf(row);
-    if (command) ctx.live.inForce.add(command);
+  for (const command of await selectCommandsInForce(ctx.db)) {
+    if (isState(command)) ctx.live.inForce.add(command);
   }
-}
-
-export function commandInForceOf(row: Row<'commands'>): CommandInForce | null {
-  if (row.slot === null) return null;
-  return {
-    id: row.id,
-    projectId: row.project_id,
-    slot: row.slot as Slot,
-    source: row.source,
-    function: row.function,
-    params: fromJson<Record<string, unknown>>(row.params_json),
-    target: fromJson<Target>(row.target_json),
-    expiresAt: row.expires_at,
-  };
 }

@@ -3,11 +3,9 @@
  * what is sent meanwhile waits, so that nothing overtakes and nothing is lost between the two.
  */
 
-import { fromJson } from '../../store/columns.ts';
-import { listPendingPulses } from '../../store/command.ts';
+import { type Command, selectPendingPulses } from '../../store/command.ts';
 import { type DeviceRow, findDeviceByTokenHash, findDevices, tagsOfDevices } from '../../store/device.ts';
-import { listFinished } from '../../store/receipt.ts';
-import type { Row } from '../../store/schema.ts';
+import { selectFinished } from '../../store/receipt.ts';
 import { hashToken, isWellFormed } from '../access/token.ts';
 import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
@@ -15,7 +13,7 @@ import { instant } from '../input.ts';
 import { slots, stateOf } from './in-force.ts';
 import type { ConnectedDevice, Connection, Door, Outgoing } from './presence.ts';
 import type { CommandMessage } from './protocol.ts';
-import { idsOnPath, matchesTarget, scopesOfDevice, type Target } from './target.ts';
+import { idsOnPath, matchesTarget, scopesOfDevice } from './target.ts';
 
 type Heard = Outgoing['event'];
 const everything: readonly Heard[] = ['state', 'command'];
@@ -97,17 +95,17 @@ async function bring(ctx: Context, connection: Connection, heard: readonly Heard
   connection.backlog = backlog;
   let device: ConnectedDevice;
   let finished = new Set<string>();
-  let pulses: Row<'commands'>[] = [];
+  let pulses: Command[] = [];
   do {
     device = connection.device;
     if (heard.includes('state')) {
       const inForce = slots.flatMap((slot) => ctx.live.inForce.matching(connection.device, slot));
       const known = inForce.map((command) => command.id);
-      finished = await listFinished(ctx.db, device.id, known);
+      finished = await selectFinished(ctx.db, device.id, known);
     }
     if (heard.includes('command')) {
       const scopes = scopesOfDevice(device);
-      pulses = await listPendingPulses(ctx.db, device.projectId, scopes, device.id, ctx.now());
+      pulses = await selectPendingPulses(ctx.db, device.projectId, scopes, device.id, ctx.now());
     }
     if (connection.backlog !== backlog) return;
     // Moved or retagged meanwhile: what was read is for the place it had.
@@ -116,11 +114,10 @@ async function bring(ctx: Context, connection: Connection, heard: readonly Heard
   connection.backlog = null;
   if (heard.includes('state')) sendWholeState(ctx, connection, finished);
   const sent = new Set<string>();
-  for (const row of pulses) {
-    const target = fromJson<Target>(row.target_json);
-    if (row.canceled_at !== null || !matchesTarget(target, device)) continue;
-    sent.add(row.id);
-    ctx.live.presence.send([connection], { event: 'command', message: commandMessage(row) });
+  for (const pulse of pulses) {
+    if (pulse.canceledAt !== null || !matchesTarget(pulse.target, device)) continue;
+    sent.add(pulse.id);
+    ctx.live.presence.send([connection], { event: 'command', message: commandMessage(pulse) });
   }
   for (const outgoing of backlog) {
     // What changed meanwhile is part of the whole state already.
@@ -145,14 +142,14 @@ function sendWholeState(ctx: Context, connection: Connection, finished: Readonly
 }
 
 /** A pulse as devices get it. */
-export function commandMessage(row: Row<'commands'>): CommandMessage {
+export function commandMessage(pulse: Command): CommandMessage {
   return {
-    id: row.id,
-    function: row.function,
-    params: fromJson<Record<string, unknown>>(row.params_json),
-    issued_at: instant(row.issued_at),
-    expires_at: instant(row.expires_at ?? row.issued_at),
-    trigger_id: row.trigger_id,
+    id: pulse.id,
+    function: pulse.function,
+    params: pulse.params,
+    issued_at: instant(pulse.issuedAt),
+    expires_at: instant(pulse.expiresAt ?? pulse.issuedAt),
+    trigger_id: pulse.triggerId,
   };
 }
 

@@ -3,23 +3,16 @@
  * Loaded from the database at start and kept by what is issued; a command that no fold can show any more is
  * retired, so that the number in force follows the number of targets and not the length of history.
  */
+import type { Command } from '../../store/command.ts';
 import { type DeviceState, foldSlot, type Slot, type StateCommand } from './state.ts';
-import {
-  coversTarget,
-  matchesTarget,
-  scopesOfDevice,
-  scopesOfTarget,
-  type Target,
-  type Targetable,
-} from './target.ts';
+import { coversTarget, matchesTarget, scopesOfDevice, scopesOfTarget, type Targetable } from './target.ts';
 
-export type CommandInForce = StateCommand & {
-  projectId: number;
-  slot: Slot;
-  /** `<action id>:<step>`, null for a command that no action issued. */
-  source: string | null;
-  target: Target;
-};
+/** What of a state command decides what devices show, and for how long it does. */
+export type CommandInForce = StateCommand & Pick<Command, 'projectId' | 'source' | 'target'> & { slot: Slot };
+
+export function isState(command: Command): command is Command & { slot: Slot } {
+  return command.slot !== null;
+}
 
 export type InForce = {
   add(command: CommandInForce): void;

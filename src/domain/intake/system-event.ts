@@ -3,7 +3,7 @@
  * switched off. Made from what the feed tells, and written down only where a webhook asks for them.
  */
 
-import { findCommands, listUnexpiredPulses } from '../../store/command.ts';
+import { selectCommand, selectUnexpiredPulses } from '../../store/command.ts';
 import { findDevice, tagsOfDevices } from '../../store/device.ts';
 import { coverageOfCommands } from '../command/coverage.ts';
 import type { Context } from '../context.ts';
@@ -60,15 +60,20 @@ export function createSystemEvents(ctx: Context): SystemEvents {
   }
 
   async function lookAt(commandId: string, { projectId, end }: Watched): Promise<void> {
-    const [row] = await findCommands(ctx.db, projectId, [commandId]);
-    if (!row || row.canceled_at !== null) {
+    const command = await selectCommand(ctx.db, projectId, commandId);
+    if (!command || command.canceledAt !== null) {
       watched.delete(commandId);
       return;
     }
-    const coverage = (await coverageOfCommands(ctx, [row])).get(commandId);
+    const coverage = (await coverageOfCommands(ctx, [command])).get(commandId);
     if (!coverage) return;
     const { devices, ...counts } = coverage;
-    const about = { command_id: commandId, trigger_id: row.trigger_id, function: row.function, ...counts };
+    const about = {
+      command_id: commandId,
+      trigger_id: command.triggerId,
+      function: command.function,
+      ...counts,
+    };
     const hasEnded = end !== null && end <= ctx.now();
     if (counts.targeted > 0 && counts.applied === counts.targeted) write('command.covered', projectId, about);
     else if (hasEnded && counts.targeted > 0) {
@@ -114,8 +119,8 @@ export function createSystemEvents(ctx: Context): SystemEvents {
       return lookEveryMs;
     },
     async load() {
-      for (const row of await listUnexpiredPulses(ctx.db, ctx.now()))
-        await watch(row.project_id, row.id, row.expires_at);
+      for (const pulse of await selectUnexpiredPulses(ctx.db, ctx.now()))
+        await watch(pulse.projectId, pulse.id, pulse.expiresAt);
     },
     async drain() {
       while (writing.size > 0) await Promise.all(writing);

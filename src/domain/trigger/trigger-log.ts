@@ -3,7 +3,7 @@
  */
 import { z } from 'zod';
 import { fromJson, toJson } from '../../store/columns.ts';
-import { listTriggerCommands } from '../../store/command.ts';
+import { selectTriggerCommands } from '../../store/command.ts';
 import { findOwned } from '../../store/owned.ts';
 import { pageQuery } from '../../store/page.ts';
 import type { NewRow, Row } from '../../store/schema.ts';
@@ -129,7 +129,7 @@ export async function getTrigger(ctx: Context, caller: Caller, id: string) {
   const own = ownKey(caller);
   if (!row || (own !== undefined && row.key_id !== own))
     throw new Fault('not_found', 'there is no such trigger');
-  const commands = await listTriggerCommands(ctx.db, caller.projectId, id);
+  const commands = await selectTriggerCommands(ctx.db, caller.projectId, id);
   const coverages = await coverageOfCommands(ctx, commands);
   return {
     ...viewTrigger(row),

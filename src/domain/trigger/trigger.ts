@@ -1,6 +1,6 @@
 /** A trigger is one accepted call: it finds the action and issues a command for each step. */
 
-import { listTriggerCommands } from '../../store/command.ts';
+import { selectTriggerCommands } from '../../store/command.ts';
 import { listTargeted } from '../../store/device.ts';
 import { countOf, viewIssued } from '../command/command.ts';
 import { type Coverage, coverageOfCommands, waitForCoverage } from '../command/coverage.ts';
@@ -140,15 +140,17 @@ async function fireNow(
   const triggerId = newId(ctx.now());
   const scope = templateScope(call, triggerId, now);
   const commands = action.steps.map((step, place) =>
-    newCommand({
-      projectId: action.projectId,
-      triggerId,
-      source: `${action.id}:${place}`,
-      function: step.function,
-      params: fillParams(step.function, step.params, scope),
-      target: step.target,
+    newCommand(
+      {
+        projectId: action.projectId,
+        triggerId,
+        source: `${action.id}:${place}`,
+        function: step.function,
+        params: fillParams(step.function, step.params, scope),
+        target: step.target,
+      },
       now,
-    }),
+    ),
   );
   const answer: TriggerAnswer = {
     message: 'success',
@@ -222,10 +224,8 @@ export async function waitForTrigger(
   triggerId: string,
   options: { waitMs: number; quorum: number; signal: AbortSignal },
 ): Promise<Coverage> {
-  const ids = new Set((await listTriggerCommands(ctx.db, projectId, triggerId)).map((row) => row.id));
-  const read = async () => {
-    const rows = await listTriggerCommands(ctx.db, projectId, triggerId);
-    return [...(await coverageOfCommands(ctx, rows)).values()];
-  };
-  return waitForCoverage(ctx, read, ids, options);
+  const read = () => selectTriggerCommands(ctx.db, projectId, triggerId);
+  const ids = new Set((await read()).map((command) => command.id));
+  const coverages = async () => [...(await coverageOfCommands(ctx, await read())).values()];
+  return waitForCoverage(ctx, coverages, ids, options);
 }
