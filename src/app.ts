@@ -1,11 +1,9 @@
 /** The wiring, read from top to bottom: what is made, in which order, and how it is taken down again. */
 
-import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
 import type { Config } from './config.ts';
+import { keepFirstKey, ownSecret } from './data-dir.ts';
 import { systemCaller } from './domain/access/caller.ts';
 import { createFirstKey } from './domain/access/key.ts';
 import { createSeal, requireSameSecret } from './domain/access/seal.ts';
@@ -20,6 +18,7 @@ import { createOutboundPort } from './domain/delivery/outbound.ts';
 import { createInForce } from './domain/device/in-force.ts';
 import { createPresence } from './domain/device/presence.ts';
 import { createSightings } from './domain/device/sighting.ts';
+import { logFacts } from './domain/fact.ts';
 import { createFeed } from './domain/feed.ts';
 import { newId } from './domain/id.ts';
 import { createIntake } from './domain/intake/intake.ts';
@@ -57,11 +56,14 @@ export type AppOptions = {
   checkAnswers?: boolean;
 };
 
+/** What rooms need, and the migrations that the database had to be given for it. */
+type OpenedContext = { ctx: Context; applied: readonly string[] } & AsyncDisposable;
+
 /** What rooms need, without any door: for the server, and for the command line beside it. */
 export async function openContext(
   options: AppOptions,
   stopping: AbortSignal = new AbortController().signal,
-): Promise<{ ctx: Context } & AsyncDisposable> {
+): Promise<OpenedContext> {
   const { config, now = Date.now } = options;
   const log = options.log ?? createLog(config.logLevel);
   await using opened = new AsyncDisposableStack();
@@ -103,7 +105,7 @@ export async function openContext(
   };
   await loadInForce(ctx);
   const parts = opened.move();
-  return { ctx, [Symbol.asyncDispose]: () => parts.disposeAsync() };
+  return { ctx, applied, [Symbol.asyncDispose]: () => parts.disposeAsync() };
 }
 
 /** Starts a server. Rejects when the database can't be reached or the port is taken. */
@@ -114,7 +116,8 @@ export async function startApp(options: AppOptions): Promise<App> {
   const { ctx } = started.use(await openContext(options, stop.signal));
   const { log, db } = ctx;
   const onError = (error: unknown) => log.error({ err: error }, 'work in the background failed');
-  await announceFirstKey(ctx, config);
+  const firstKey = await createFirstKey(ctx, systemCaller(1, 'first start'));
+  if (firstKey !== null) keepFirstKey(config.dataDir, firstKey, log);
   if (config.unused.length > 0)
     log.warn({ settings: config.unused }, 'this version does not use these settings');
 
@@ -184,38 +187,4 @@ export async function startApp(options: AppOptions): Promise<App> {
 /** The reason in a line; the stack of a refused connection tells nobody anything. */
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message || String((error as { code?: unknown }).code) : String(error);
-}
-
-/** The secret that seals what must be read again: made on first start, kept beside the database. */
-function ownSecret(dataDir: string, log: Log): string {
-  const path = join(dataDir, 'secret');
-  if (!existsSync(path)) {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    writeFileSync(path, `${randomBytes(32).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
-    log.info({ path }, 'a secret was made to seal keys with: keep it with your backups');
-  }
-  return readFileSync(path, 'utf8').trim();
-}
-
-/** The first admin key goes into a file that only the owner can read, never into the log. */
-async function announceFirstKey(ctx: Context, config: Config): Promise<void> {
-  const secret = await createFirstKey(ctx, systemCaller(1, 'first start'));
-  if (secret === null) return;
-  const path = join(config.dataDir, 'admin-key');
-  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
-  writeFileSync(path, `${secret}\n`, { mode: 0o600 });
-  ctx.log.info(
-    { path },
-    `first start: your admin key is in ${path}; send it as "Authorization: Bearer <it>"`,
-  );
-}
-
-function logFacts(ctx: Context): () => void {
-  return ctx.feed.subscribe(({ kind, ...fact }) => {
-    if (kind === 'change') ctx.log.info(fact, 'change');
-    else if (kind === 'trigger') ctx.log.info(fact, 'trigger');
-    else if (kind === 'trigger-refused') ctx.log.info(fact, 'trigger refused');
-    else if (kind === 'online' || kind === 'offline') ctx.log.debug(fact, `device ${kind}`);
-    else if (kind === 'event' || kind === 'attempt') ctx.log.debug(fact, kind);
-  });
 }

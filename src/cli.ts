@@ -155,13 +155,9 @@ async function makeKey(terminal: Terminal, options: KeyOptions): Promise<void> {
 }
 
 async function migrate(terminal: Terminal): Promise<void> {
-  const applied: string[] = [];
-  const config = configOf(terminal);
-  const log = createLog('info', (line) => {
-    const { migrations } = JSON.parse(line) as { migrations?: string[] };
-    applied.push(...(migrations ?? []));
-  });
-  await using _opened = await openContext({ config, log });
+  const log = createLog('warn', terminal.writeError);
+  await using opened = await openContext({ config: configOf(terminal), log, signal: terminal.signal });
+  const { applied } = opened;
   terminal.write(applied.length > 0 ? `applied: ${applied.join(', ')}\n` : 'the schema is up to date\n');
 }
 

@@ -1,6 +1,7 @@
 /** Prometheus figures, fed by the feed: one fact, one count. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Context } from '../domain/context.ts';
+import { countsOf, type Figure } from '../domain/fact.ts';
 
 export type Metrics = {
   /** Seconds that a request took, by route pattern, never by path: paths hold secrets. */
@@ -13,43 +14,25 @@ export function createMetrics(ctx: Context): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  const triggers = new Counter({
-    name: 'fleethook_triggers_total',
-    help: 'Calls by what became of them',
-    labelNames: ['source', 'outcome'],
-    registers,
-  });
-  const commands = new Counter({
-    name: 'fleethook_commands_total',
-    help: 'Commands issued',
-    labelNames: ['function'],
-    registers,
-  });
-  const sent = new Counter({
-    name: 'fleethook_commands_sent_total',
-    help: 'Commands sent to connected devices as they were issued',
-    registers,
-  });
-  const receipts = new Counter({
-    name: 'fleethook_receipts_total',
-    help: 'Receipts stored',
-    labelNames: ['status'],
-    registers,
-  });
-  const events = new Counter({
-    name: 'fleethook_events_total',
-    help: 'Events stored, by what said them',
-    labelNames: ['kind', 'outcome'],
-    registers,
-  });
-  const attempts = new Histogram({
-    name: 'fleethook_delivery_attempt_seconds',
-    help: 'Time of each attempt at a delivery, by what the delivery became by it',
-    labelNames: ['outcome'],
-    buckets: [0.005, 0.02, 0.1, 0.5, 2, 5, 15],
-    registers,
-  });
-  const changes = new Counter({ name: 'fleethook_changes_total', help: 'Changes to the set-up', registers });
+  const counter = (name: string, help: string, labelNames: string[] = []) =>
+    new Counter({ name: `fleethook_${name}_total`, help, labelNames, registers });
+  const figures: Record<Figure, Counter | Histogram> = {
+    triggers: counter('triggers', 'Calls by what became of them', ['source', 'outcome']),
+    commands: counter('commands', 'Commands issued', ['function']),
+    commandsSent: counter('commands_sent', 'Commands sent to connected devices as they were issued'),
+    receipts: counter('receipts', 'Receipts stored', ['status']),
+    events: counter('events', 'Events stored, by what said them', ['kind', 'outcome']),
+    attempts: new Histogram({
+      name: 'fleethook_delivery_attempt_seconds',
+      help: 'Time of each attempt at a delivery, by what the delivery became by it',
+      labelNames: ['outcome'],
+      buckets: [0.005, 0.02, 0.1, 0.5, 2, 5, 15],
+      registers,
+    }),
+    webhooksDisabled: counter('webhooks_disabled', 'Webhooks switched off because their receiver failed'),
+    firings: counter('alarm_firings', 'Actions that alarms have asked for'),
+    changes: counter('changes', 'Changes to the set-up'),
+  };
   const requests = new Histogram({
     name: 'fleethook_http_request_seconds',
     help: 'Time from request to answer',
@@ -75,16 +58,11 @@ export function createMetrics(ctx: Context): Metrics {
   });
 
   ctx.feed.subscribe((fact) => {
-    if (fact.kind === 'trigger') triggers.inc({ source: fact.source, outcome: 'fired' });
-    else if (fact.kind === 'trigger-refused') triggers.inc({ source: 'any', outcome: fact.code });
-    else if (fact.kind === 'command') {
-      commands.inc({ function: fact.function });
-      sent.inc(fact.connections);
-    } else if (fact.kind === 'receipt') receipts.inc({ status: fact.status });
-    else if (fact.kind === 'event')
-      events.inc({ kind: fact.event, outcome: fact.problem === null ? 'taken' : 'refused' });
-    else if (fact.kind === 'attempt') attempts.observe({ outcome: fact.outcome }, fact.milliseconds / 1_000);
-    else if (fact.kind === 'change') changes.inc();
+    for (const { figure, labels = {}, value = 1 } of countsOf(fact)) {
+      const counted = figures[figure];
+      if (counted instanceof Counter) counted.inc(labels, value);
+      else counted.observe(labels, value);
+    }
   });
 
   return {

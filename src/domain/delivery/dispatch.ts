@@ -295,6 +295,5 @@ function tell(ctx: Context, { delivery, settlement, log, disables }: Settled): v
     milliseconds: log.duration_ms ?? 0,
   });
   if (disables === null) return;
-  ctx.log.warn({ project: projectId, webhook: webhookId, reason: disables }, 'a webhook was switched off');
   ctx.feed.publish({ kind: 'webhook-disabled', projectId, webhookId, reason: disables });
 }

@@ -10,19 +10,10 @@ import type { Context } from '../context.ts';
 import { idsOnPath } from '../device/target.ts';
 import type { Origin } from '../event/event.ts';
 import { originOf } from '../event/origin.ts';
+import { eventOfFact, type SystemEvent } from '../fact.ts';
 import type { Fact } from '../feed.ts';
 import { instant } from '../input.ts';
 import { readyWebhooks } from '../webhook/ready-webhook.ts';
-
-export const systemEventTypes = [
-  'device.online',
-  'device.offline',
-  'trigger.fired',
-  'command.covered',
-  'command.missed',
-  'webhook.disabled',
-] as const;
-export type SystemEventType = (typeof systemEventTypes)[number];
 
 /** Receipts come in bursts: a command is looked at again once they have settled for a moment. */
 const lookEveryMs = 500;
@@ -46,9 +37,9 @@ export function createSystemEvents(ctx: Context): SystemEvents {
   const watched = new Map<string, Watched>();
   const writing = new Set<Promise<void>>();
 
-  function write(type: SystemEventType, projectId: number, data: object, deviceId?: number): void {
-    const work = record(ctx, { type, projectId, data, deviceId: deviceId ?? null }).catch((error: unknown) =>
-      ctx.log.error({ err: error, type }, 'an event of the server could not be stored'),
+  function write(event: SystemEvent): void {
+    const work = record(ctx, event).catch((error: unknown) =>
+      ctx.log.error({ err: error, type: event.type }, 'an event of the server could not be stored'),
     );
     writing.add(work);
     void work.finally(() => writing.delete(work));
@@ -75,37 +66,27 @@ export function createSystemEvents(ctx: Context): SystemEvents {
       ...counts,
     };
     const hasEnded = end !== null && end <= ctx.now();
-    if (counts.targeted > 0 && counts.applied === counts.targeted) write('command.covered', projectId, about);
+    if (counts.targeted > 0 && counts.applied === counts.targeted)
+      write({ type: 'command.covered', projectId, data: about });
     else if (hasEnded && counts.targeted > 0) {
       const missing = devices.filter((device) => device.status !== 'applied').slice(0, missingShownMax);
       const named = missing.map(({ id, name, status }) => ({ id, name, status }));
-      write('command.missed', projectId, { ...about, missing_devices: named });
+      write({ type: 'command.missed', projectId, data: { ...about, missing_devices: named } });
     } else if (!hasEnded) return;
     watched.delete(commandId);
   }
 
   return {
     hear(fact) {
-      const { projectId } = fact.kind === 'firings' ? { projectId: 0 } : fact;
-      switch (fact.kind) {
-        case 'online':
-        case 'offline':
-          return write(`device.${fact.kind}`, projectId, { door: fact.door }, fact.deviceId);
-        case 'trigger': {
-          const { triggerId: trigger_id, actionEventId: event_id, source, commands } = fact;
-          return write('trigger.fired', projectId, { trigger_id, event_id, source, commands });
-        }
-        case 'webhook-disabled':
-          return write('webhook.disabled', projectId, { webhook_id: fact.webhookId, reason: fact.reason });
-        case 'command':
-          void watch(projectId, fact.commandId, fact.end).catch((error: unknown) =>
-            ctx.log.error({ err: error }, 'a command could not be watched'),
-          );
-          return;
-        case 'receipt': {
-          const known = watched.get(fact.commandId);
-          if (known) known.isDirty = true;
-        }
+      const event = eventOfFact(fact);
+      if (event) write(event);
+      if (fact.kind === 'command') {
+        void watch(fact.projectId, fact.commandId, fact.end).catch((error: unknown) =>
+          ctx.log.error({ err: error }, 'a command could not be watched'),
+        );
+      } else if (fact.kind === 'receipt') {
+        const known = watched.get(fact.commandId);
+        if (known) known.isDirty = true;
       }
     },
     async look() {
@@ -137,12 +118,10 @@ async function asksForCoverage(ctx: Context, projectId: number): Promise<boolean
   return false;
 }
 
-type Recorded = { type: SystemEventType; projectId: number; data: object; deviceId: number | null };
-
-async function record(ctx: Context, { type, projectId, data, deviceId }: Recorded): Promise<void> {
+async function record(ctx: Context, { type, projectId, data, deviceId }: SystemEvent): Promise<void> {
   const webhooks = await readyWebhooks(ctx, projectId);
   if (webhooks.size === 0) return;
-  const origin = deviceId === null ? {} : await deviceOrigin(ctx, projectId, deviceId);
+  const origin = deviceId === undefined ? {} : await deviceOrigin(ctx, projectId, deviceId);
   const about = origin.device
     ? { device: { id: origin.device.id, name: origin.device.name }, ...data }
     : data;
