@@ -22,16 +22,16 @@ import {
 } from '../src/store/device.ts';
 import { dialectOf, isDuplicate, isTransient } from '../src/store/dialect.ts';
 import { findGroupsByName, insertGroup } from '../src/store/group.ts';
+import { insertFirstAnswer, selectFirstAnswer } from '../src/store/idempotency.ts';
 import { insertLink, takeLinkUse } from '../src/store/link.ts';
 import { migrateDatabase } from '../src/store/migrate.ts';
 import { inTransaction, openDatabase } from '../src/store/open.ts';
 import { pageQuery } from '../src/store/page.ts';
-import { findProject, insertProject, listProjects } from '../src/store/project.ts';
+import { insertProject, type Project, selectProject, selectProjects } from '../src/store/project.ts';
 import { insertReceipts, type Receipt, selectFinished, selectReceipts } from '../src/store/receipt.ts';
 import type { Database, NewRow } from '../src/store/schema.ts';
 import { takeNumbers } from '../src/store/sequence.ts';
 import { findSetting, keepSetting } from '../src/store/setting.ts';
-import { findAnswer, insertAnswer } from '../src/store/trigger.ts';
 import { createDatabase } from './support/mariadb.ts';
 import { spawnFleethook } from './support/process.ts';
 
@@ -92,19 +92,19 @@ for (const { title, urlOf, skip } of databases) {
       await other.destroy();
       rmSync(folder, { recursive: true, force: true });
     });
-    const project = (id: number) => insertProject(db, { id, name: `Project ${id}`, created_at: 1 });
+    const project = (id: number) => insertProject(db, { id, name: `Project ${id}`, createdAt: 1 });
 
     test('a second migration applies nothing', async () => {
       assert.deepEqual(await migrateDatabase(db, url), []);
       assert.deepEqual(await migrateDatabase(other, url), []);
-      assert.equal((await findProject(db, 1))?.name, 'Default');
+      assert.equal((await selectProject(db, 1))?.name, 'Default');
     });
 
     test('a transaction that throws leaves nothing, one that returns everything', async () => {
       const make = (id: number, end: () => void) =>
         inTransaction(db, async (tx) => {
-          await insertProject(tx, { id, name: `Project ${id}`, created_at: 1 });
-          assert.ok(await findProject(tx, id), 'seen inside');
+          await insertProject(tx, { id, name: `Project ${id}`, createdAt: 1 });
+          assert.ok(await selectProject(tx, id), 'seen inside');
           end();
           return id;
         });
@@ -112,21 +112,21 @@ for (const { title, urlOf, skip } of databases) {
         throw new Error('on purpose');
       };
       await assert.rejects(make(100, fail), /on purpose/);
-      assert.equal(await findProject(db, 100), undefined);
+      assert.equal(await selectProject(db, 100), undefined);
       assert.equal(await make(100, () => {}), 100);
-      assert.equal((await findProject(other, 100))?.name, 'Project 100');
+      assert.equal((await selectProject(other, 100))?.name, 'Project 100');
     });
 
     test('a transaction within a transaction is the same one', async () => {
       const work = inTransaction(db, async (tx) => {
         await inTransaction(tx, async (inner) => {
           assert.equal(inner, tx);
-          await insertProject(inner, { id: 101, name: 'Project 101', created_at: 1 });
+          await insertProject(inner, { id: 101, name: 'Project 101', createdAt: 1 });
         });
         throw new Error('on purpose');
       });
       await assert.rejects(work, /on purpose/);
-      assert.equal(await findProject(db, 101), undefined);
+      assert.equal(await selectProject(db, 101), undefined);
     });
 
     test('a transaction that stood in the way of another is tried again', async () => {
@@ -149,10 +149,10 @@ for (const { title, urlOf, skip } of databases) {
 
     test('a duplicate is told apart from other failures', async () => {
       await project(110);
-      const wrong: [NewRow<'projects'>, boolean][] = [
-        [{ id: 110, name: 'another', created_at: 1 }, true],
-        [{ id: 111, name: 'Project 110', created_at: 1 }, true],
-        [{ id: 112, name: null as unknown as string, created_at: 1 }, false],
+      const wrong: [Project, boolean][] = [
+        [{ id: 110, name: 'another', createdAt: 1 }, true],
+        [{ id: 111, name: 'Project 110', createdAt: 1 }, true],
+        [{ id: 112, name: null as unknown as string, createdAt: 1 }, false],
       ];
       for (const [row, duplicate] of wrong) {
         await assert.rejects(insertProject(db, row), (error) => {
@@ -224,10 +224,10 @@ for (const { title, urlOf, skip } of databases) {
     });
 
     test('numbers come back as numbers, also large ones', async () => {
-      const created_at = 8_640_000_000_000_000;
-      await insertProject(db, { id: 9_007_199_254_740_991, name: 'Largest', created_at });
-      const row = await findProject(other, 9_007_199_254_740_991);
-      assert.deepEqual([row?.id, row?.created_at], [9_007_199_254_740_991, created_at]);
+      const createdAt = 8_640_000_000_000_000;
+      await insertProject(db, { id: 9_007_199_254_740_991, name: 'Largest', createdAt });
+      const row = await selectProject(other, 9_007_199_254_740_991);
+      assert.deepEqual([row?.id, row?.createdAt], [9_007_199_254_740_991, createdAt]);
       await db.deleteFrom('projects').where('id', '=', 9_007_199_254_740_991).execute();
     });
 
@@ -236,12 +236,12 @@ for (const { title, urlOf, skip } of databases) {
       const seen: number[] = [];
       let cursor: string | undefined;
       do {
-        const page = await listProjects(db, pageQuery({ limit: 2, cursor }));
+        const page = await selectProjects(db, pageQuery({ limit: 2, cursor }));
         assert.ok(page.items.length <= 2);
         seen.push(...page.items.map((row) => row.id));
         cursor = page.next_cursor ?? undefined;
       } while (cursor);
-      const whole = await listProjects(db, pageQuery({ limit: 10_000 }));
+      const whole = await selectProjects(db, pageQuery({ limit: 10_000 }));
       assert.deepEqual(
         seen,
         whole.items.map((row) => row.id),
@@ -364,12 +364,12 @@ for (const { title, urlOf, skip } of databases) {
       await insertCommands(db, [], scopesOfTarget);
       await insertReceipts(db, []);
       const id = newId(Date.now());
-      const row = { caller: 'key 1', idempotency_key: id, call_hash: 'h', trigger_id: id, answer_json: '{}' };
-      await insertAnswer(db, { ...row, created_at: 5 });
-      await insertAnswer(other, { ...row, created_at: 7 });
-      assert.equal((await findAnswer(db, 'key 1', id, 7))?.created_at, 7);
-      assert.equal(await findAnswer(db, 'key 1', id, 8), undefined);
-      assert.equal(await findAnswer(db, 'key 2', id, 0), undefined);
+      const first = { caller: 'key 1', key: id, callHash: 'h', triggerId: id, answer: { told: [1] } };
+      await insertFirstAnswer(db, { ...first, createdAt: 5 });
+      await insertFirstAnswer(other, { ...first, createdAt: 7 });
+      assert.deepEqual(await selectFirstAnswer(db, 'key 1', id, 7), { ...first, createdAt: 7 });
+      assert.equal(await selectFirstAnswer(db, 'key 1', id, 8), undefined);
+      assert.equal(await selectFirstAnswer(db, 'key 2', id, 0), undefined);
       const same = await db.updateTable('projects').set({ id: 1 }).where('id', '=', 1).executeTakeFirst();
       assert.equal(same.numUpdatedRows, 1n);
     });

@@ -2,13 +2,13 @@
 
 import type { Batch } from '../batch.ts';
 import type { Command } from '../store/command.ts';
-import type { NewRow } from '../store/schema.ts';
+import type { Trigger } from '../store/trigger.ts';
 import type { DeviceFacts } from './device/presence.ts';
 import type { ReceiptStatus } from './device/protocol.ts';
 import type { EventKind, Origin } from './event/event.ts';
 
 export type IssueJob = {
-  trigger: NewRow<'triggers'> | null;
+  trigger: Trigger | null;
   commands: readonly Command[];
   /** The link whose use this is: when it has ended or is used up, nothing is issued. */
   linkId?: string | undefined;

@@ -4,10 +4,11 @@ import { deleteAuditBefore } from '../store/audit.ts';
 import { deleteCommandsBelow, deletePulsesBefore } from '../store/command.ts';
 import { deleteDeliveriesBelow } from '../store/delivery.ts';
 import { deleteEventsBelow } from '../store/event.ts';
+import { deleteFirstAnswersBefore } from '../store/idempotency.ts';
 import { inTransaction } from '../store/open.ts';
 import { deleteReceiptsOfCommands } from '../store/receipt.ts';
-import { deleteAnswersBefore, deleteTriggersBelow } from '../store/trigger.ts';
-import { deleteSessionsBefore } from '../store/user.ts';
+import { deleteSessionsBefore } from '../store/session.ts';
+import { deleteTriggersBelow } from '../store/trigger.ts';
 import { deleteWebhookLogsBelow } from '../store/webhook-log.ts';
 import type { Context } from './context.ts';
 import { firstIdAt } from './id.ts';
@@ -30,7 +31,7 @@ export async function sweep(
   const oldest = firstIdAt(now - retainDays * dayMs);
   const forgotten = firstIdAt(now - (retainDays + unfinishedDays) * dayMs);
   await deletePulsesBefore(ctx.db, now - dayMs);
-  await deleteAnswersBefore(ctx.db, now - dayMs);
+  await deleteFirstAnswersBefore(ctx.db, now - dayMs);
   await deleteSessionsBefore(ctx.db, now);
   await repeat(() => deleteTriggersBelow(ctx.db, oldest, rowsPerBatch));
   await repeat(() =>

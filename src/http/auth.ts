@@ -1,8 +1,10 @@
 /** Who calls: reads the key or session out of a request; the rooms decide what it is worth. */
+
 import type { Request, Response } from 'express';
+import { authenticateKey, callerOfKey } from '../domain/access/authenticate.ts';
 import type { Caller } from '../domain/access/caller.ts';
-import { authenticateKey, callerOfKey } from '../domain/access/key.ts';
-import { authenticateSession } from '../domain/access/user.ts';
+import { authenticateSession } from '../domain/access/session.ts';
+
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
 import type { CountFailures, RateLimit } from './limit.ts';

@@ -8,20 +8,20 @@ import type { Caller, Scope } from '../domain/access/caller.ts';
 import {
   changeKey,
   createKey,
-  deleteKey,
   getKey,
   listKeys,
+  removeKey,
   revealKey,
   rotateKey,
 } from '../domain/access/key.ts';
 import {
   changeProject,
   createProject,
-  deleteProject,
   getProject,
   listProjects,
+  removeProject,
 } from '../domain/access/project.ts';
-import { changeUser, createUser, deleteUser, getUser, listUsers } from '../domain/access/user.ts';
+import { changeUser, createUser, getUser, listUsers, removeUser } from '../domain/access/user.ts';
 import { clearAlarm, getAlarm, listAlarms, noteAlarm } from '../domain/alarm/alarm.ts';
 import {
   changeAlarmRule,
@@ -63,9 +63,9 @@ import { getEvent, listEvents } from '../domain/event/history.ts';
 import {
   changeAction,
   createAction,
-  deleteAction,
   getAction,
   listActions,
+  removeAction,
 } from '../domain/trigger/action.ts';
 import { createLink, getLink, listLinks, removeLink } from '../domain/trigger/link.ts';
 import { getTrigger, listTriggers } from '../domain/trigger/trigger-log.ts';
@@ -94,7 +94,7 @@ export const routes: readonly Route[] = [
   route('get', '/keys', manage, ok(({ ctx, caller, query }) => listKeys(ctx, caller, query))),
   route('get', '/keys/:id', manage, ok(({ ctx, caller, text }) => getKey(ctx, caller, text('id')))),
   route('patch', '/keys/:id', manage, ok(({ ctx, caller, text, body }) => changeKey(ctx, caller, text('id'), body))),
-  route('delete', '/keys/:id', manage, gone(({ ctx, caller, text }) => deleteKey(ctx, caller, text('id')))),
+  route('delete', '/keys/:id', manage, gone(({ ctx, caller, text }) => removeKey(ctx, caller, text('id')))),
   route('get', '/keys/:id/reveal', manage, ok(({ ctx, caller, text }) => revealKey(ctx, caller, text('id')))),
   route('post', '/keys/:id/rotate', manage, ok(({ ctx, caller, text }) => rotateKey(ctx, caller, text('id')))),
 
@@ -102,7 +102,7 @@ export const routes: readonly Route[] = [
   route('get', '/users', manage, ok(({ ctx, caller, query }) => listUsers(ctx, caller, query))),
   route('get', '/users/:id', manage, ok(({ ctx, caller, text }) => getUser(ctx, caller, text('id')))),
   route('patch', '/users/:id', manage, ok(({ ctx, caller, text, body }) => changeUser(ctx, caller, text('id'), body))),
-  route('delete', '/users/:id', manage, gone(({ ctx, caller, text }) => deleteUser(ctx, caller, text('id')))),
+  route('delete', '/users/:id', manage, gone(({ ctx, caller, text }) => removeUser(ctx, caller, text('id')))),
 
   route('get', '/audit', manage, ok(({ ctx, caller, query }) => listChanges(ctx, caller, query))),
 
@@ -110,7 +110,7 @@ export const routes: readonly Route[] = [
   route('get', '/projects', admin, ok(({ ctx, query }) => listProjects(ctx, query))),
   route('get', '/projects/:id', admin, ok(({ ctx, number }) => getProject(ctx, number('id')))),
   route('patch', '/projects/:id', admin, ok(({ ctx, caller, number, body }) => changeProject(ctx, caller, number('id'), body))),
-  route('delete', '/projects/:id', admin, gone(({ ctx, caller, number }) => deleteProject(ctx, caller, number('id')))),
+  route('delete', '/projects/:id', admin, gone(({ ctx, caller, number }) => removeProject(ctx, caller, number('id')))),
 
   route('post', '/groups', manage, created(({ ctx, caller, body }) => createGroup(ctx, caller, body))),
   route('get', '/groups', read, ok(({ ctx, caller, query }) => listGroups(ctx, caller, query))),
@@ -136,7 +136,7 @@ export const routes: readonly Route[] = [
   route('get', '/actions', read, ok(({ ctx, caller, query }) => listActions(ctx, caller, query))),
   route('get', '/actions/:event_id', read, ok(({ ctx, caller, text }) => getAction(ctx, caller, text('event_id')))),
   route('patch', '/actions/:event_id', manage, ok(({ ctx, caller, text, body }) => changeAction(ctx, caller, text('event_id'), body))),
-  route('delete', '/actions/:event_id', manage, gone(({ ctx, caller, text }) => deleteAction(ctx, caller, text('event_id')))),
+  route('delete', '/actions/:event_id', manage, gone(({ ctx, caller, text }) => removeAction(ctx, caller, text('event_id')))),
   route('post', '/actions/:event_id/test', ['manage', 'trigger'], testAction),
 
   route('post', '/links', manage, created(({ ctx, caller, body }) => createLink(ctx, caller, body))),

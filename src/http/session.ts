@@ -1,6 +1,8 @@
 /** Signing in and out: the cookie that the console works with. */
+
 import express, { type Express, type Response } from 'express';
-import { signIn, signOut } from '../domain/access/user.ts';
+import { signIn, signOut } from '../domain/access/session.ts';
+
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
 import { sessionCookie } from './auth.ts';

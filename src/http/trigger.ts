@@ -2,9 +2,11 @@
  * The trigger routes (design §6.1): what third parties post, what people open in a browser, and the safe links.
  * They answer in a form of their own: `{"message":"success"|"Error", ...}`, or a small page for a browser.
  */
+
 import { createHash } from 'node:crypto';
 import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
-import { authenticateKey } from '../domain/access/key.ts';
+import { authenticateKey } from '../domain/access/authenticate.ts';
+
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
 import {

@@ -1,22 +1,27 @@
-import { type Page, type PageQuery, pageOf } from './page.ts';
-import type { Db, NewRow, Row } from './schema.ts';
+/** The table `projects`: the tenants. */
+import { oldestFirst, type Page, type PageQuery } from './page.ts';
+import type { Db, Row } from './schema.ts';
 
-export async function insertProject(db: Db, row: NewRow<'projects'>): Promise<void> {
-  await db.insertInto('projects').values(row).execute();
+export type Project = { id: number; name: string; createdAt: number };
+
+function fromRow(row: Row<'projects'>): Project {
+  return { id: row.id, name: row.name, createdAt: row.created_at };
 }
 
-export async function findProject(db: Db, id: number): Promise<Row<'projects'> | undefined> {
-  return db.selectFrom('projects').selectAll().where('id', '=', id).executeTakeFirst();
-}
-
-export async function listProjects(db: Db, page: PageQuery): Promise<Page<Row<'projects'>>> {
-  let query = db.selectFrom('projects').selectAll();
-  if (page.cursor) query = query.where('id', '>', Number(page.cursor));
-  const rows = await query
-    .orderBy('id')
-    .limit(page.limit + 1)
+export async function insertProject(db: Db, project: Project): Promise<void> {
+  await db
+    .insertInto('projects')
+    .values({ id: project.id, name: project.name, created_at: project.createdAt })
     .execute();
-  return pageOf(rows, page.limit, (row) => row.id);
+}
+
+export async function selectProject(db: Db, id: number): Promise<Project | undefined> {
+  const row = await db.selectFrom('projects').selectAll().where('id', '=', id).executeTakeFirst();
+  return row && fromRow(row);
+}
+
+export async function selectProjects(db: Db, page: PageQuery): Promise<Page<Project>> {
+  return oldestFirst(db.selectFrom('projects').selectAll(), page, fromRow, { isNumber: true });
 }
 
 /**
@@ -33,8 +38,8 @@ export async function holdProject(tx: Db, id: number): Promise<boolean> {
   return result.numUpdatedRows > 0n;
 }
 
-export async function renameProject(db: Db, id: number, name: string): Promise<void> {
-  await db.updateTable('projects').set({ name }).where('id', '=', id).execute();
+export async function updateProject(db: Db, id: number, change: { name: string }): Promise<void> {
+  await db.updateTable('projects').set({ name: change.name }).where('id', '=', id).execute();
 }
 
 export async function deleteProject(db: Db, id: number): Promise<void> {

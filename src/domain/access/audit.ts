@@ -1,7 +1,6 @@
 /** Every change that a person or key makes to the set-up is written down in the transaction that makes it. */
 import { z } from 'zod';
-import { insertAudit, listAudit } from '../../store/audit.ts';
-import { fromJson, toJson } from '../../store/columns.ts';
+import { type AuditEntry, insertAuditEntry, selectAuditEntries } from '../../store/audit.ts';
 import { isDuplicate } from '../../store/dialect.ts';
 import { inTransaction } from '../../store/open.ts';
 import { pageQuery } from '../../store/page.ts';
@@ -35,18 +34,18 @@ export async function makeChange<T>(
       noted.length = 0;
       return work(tx, async (change, subject, details = {}) => {
         noted.push({ change, subject: String(subject.id) });
-        await insertAudit(tx, {
+        await insertAuditEntry(tx, {
           id: newId(ctx.now()),
-          project_id: caller.projectId,
+          projectId: caller.projectId,
           at: ctx.now(),
-          actor_kind: caller.kind,
-          actor_id: caller.id,
-          actor_name: caller.name,
+          actorKind: caller.kind,
+          actorId: caller.id,
+          actorName: caller.name,
           address: caller.address,
           change,
-          subject_kind: subject.kind,
-          subject_id: String(subject.id),
-          details_json: toJson(details),
+          subjectKind: subject.kind,
+          subjectId: String(subject.id),
+          details,
         });
       });
     });
@@ -78,18 +77,20 @@ const filterSchema = pageSchema.extend({
 
 /** The changes of the caller's project, newest first. */
 export async function listChanges(ctx: Context, caller: Caller, input: unknown) {
-  const filter = parseInput(filterSchema, input);
-  const page = await listAudit(ctx.db, caller.projectId, filter, pageQuery(filter));
+  const { change, subject_kind, subject_id, ...paging } = parseInput(filterSchema, input);
+  const filter = { change, subjectKind: subject_kind, subjectId: subject_id };
+  const page = await selectAuditEntries(ctx.db, caller.projectId, filter, pageQuery(paging));
+  return { ...page, items: page.items.map(viewAuditEntry) };
+}
+
+function viewAuditEntry(entry: AuditEntry) {
   return {
-    ...page,
-    items: page.items.map((row) => ({
-      id: row.id,
-      at: instant(row.at),
-      actor: { kind: row.actor_kind, id: row.actor_id, name: row.actor_name },
-      address: row.address,
-      change: row.change,
-      subject: { kind: row.subject_kind, id: row.subject_id },
-      details: fromJson<Record<string, unknown>>(row.details_json),
-    })),
+    id: entry.id,
+    at: instant(entry.at),
+    actor: { kind: entry.actorKind, id: entry.actorId, name: entry.actorName },
+    address: entry.address,
+    change: entry.change,
+    subject: { kind: entry.subjectKind, id: entry.subjectId },
+    details: entry.details,
   };
 }

@@ -31,6 +31,16 @@ export function withImplied(given: Iterable<Scope>): ReadonlySet<Scope> {
   return all;
 }
 
+export const roles = ['owner', 'operator', 'viewer'] as const;
+/** A person's: viewers look, operators act, owners also change the set-up. */
+export type Role = (typeof roles)[number];
+
+export const scopesOfRole: Readonly<Record<Role, readonly Scope[]>> = {
+  owner: ['manage', 'trigger'],
+  operator: ['read', 'trigger', 'command', 'publish'],
+  viewer: ['read'],
+};
+
 /** Throws `not_allowed` unless the caller has one of the scopes. */
 export function requireScope(caller: Caller, ...wanted: Scope[]): void {
   if (wanted.some((scope) => caller.scopes.has(scope))) return;

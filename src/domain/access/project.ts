@@ -10,15 +10,17 @@ import { deleteProjectKeys } from '../../store/key.ts';
 import { deleteProjectLinks } from '../../store/link.ts';
 import { pageQuery } from '../../store/page.ts';
 import {
-  deleteProject as deleteProjectRow,
-  findProject,
+  deleteProject,
   holdProject,
   insertProject,
-  listProjects as listProjectRows,
-  renameProject,
+  type Project,
+  selectProject,
+  selectProjects,
+  updateProject,
 } from '../../store/project.ts';
-import type { Db, Row } from '../../store/schema.ts';
+import type { Db } from '../../store/schema.ts';
 import { takeNumbers } from '../../store/sequence.ts';
+import { deleteProjectSessions } from '../../store/session.ts';
 import { deleteProjectUsers } from '../../store/user.ts';
 import { deleteProjectWebhooks } from '../../store/webhook.ts';
 import type { Context } from '../context.ts';
@@ -29,22 +31,22 @@ import type { Caller } from './caller.ts';
 
 const projectSchema = z.strictObject({ name: nameSchema });
 
-function viewProject(row: Row<'projects'>) {
-  return { id: row.id, name: row.name, created_at: instant(row.created_at) };
+function viewProject(project: Project) {
+  return { id: project.id, name: project.name, created_at: instant(project.createdAt) };
 }
 
 export async function createProject(ctx: Context, caller: Caller, input: unknown) {
   const given = parseInput(projectSchema, input);
   return makeChange(ctx, caller, async (tx, note) => {
-    const row = { id: await takeNumbers(tx, 'project', 1), name: given.name, created_at: ctx.now() };
-    await insertProject(tx, row);
-    await note('project.create', { kind: 'project', id: row.id }, given);
-    return viewProject(row);
+    const project = { id: await takeNumbers(tx, 'project', 1), name: given.name, createdAt: ctx.now() };
+    await insertProject(tx, project);
+    await note('project.create', { kind: 'project', id: project.id }, given);
+    return viewProject(project);
   });
 }
 
 export async function listProjects(ctx: Context, input: unknown) {
-  const page = await listProjectRows(ctx.db, pageQuery(parseInput(numberedPageSchema, input)));
+  const page = await selectProjects(ctx.db, pageQuery(parseInput(numberedPageSchema, input)));
   return { ...page, items: page.items.map(viewProject) };
 }
 
@@ -56,18 +58,18 @@ export async function changeProject(ctx: Context, caller: Caller, id: number, in
   const given = parseInput(projectSchema, input);
   await makeChange(ctx, caller, async (tx, note) => {
     await requireProject(tx, id);
-    await renameProject(tx, id, given.name);
+    await updateProject(tx, id, given);
     await note('project.change', { kind: 'project', id }, given);
   });
   return getProject(ctx, id);
 }
 
 /** Deletes a project and its set-up. Its devices must have been deleted before: they are the part that can't be typed in again. */
-export async function deleteProject(ctx: Context, caller: Caller, id: number): Promise<void> {
+export async function removeProject(ctx: Context, caller: Caller, id: number): Promise<void> {
   if (id === 1) throw new Fault('conflict', 'project 1 is always there');
   await makeChange(ctx, caller, async (tx, note) => {
     await holdProject(tx, id);
-    const row = await requireProject(tx, id);
+    const project = await requireProject(tx, id);
     if ((await countDevices(tx, id, {})) > 0) {
       throw new Fault('in_use', 'the project still has devices');
     }
@@ -77,15 +79,16 @@ export async function deleteProject(ctx: Context, caller: Caller, id: number): P
     await deleteProjectAlarmRules(tx, id);
     await deleteProjectDeviceTypes(tx, id);
     await deleteProjectGroups(tx, id);
+    await deleteProjectSessions(tx, id);
     await deleteProjectUsers(tx, id);
     await deleteProjectKeys(tx, id);
-    await deleteProjectRow(tx, id);
-    await note('project.delete', { kind: 'project', id }, { name: row.name });
+    await deleteProject(tx, id);
+    await note('project.delete', { kind: 'project', id }, { name: project.name });
   });
 }
 
-async function requireProject(db: Db, id: number): Promise<Row<'projects'>> {
-  const row = await findProject(db, id);
-  if (!row) throw new Fault('not_found', `there is no project ${id}`);
-  return row;
+async function requireProject(db: Db, id: number): Promise<Project> {
+  const project = await selectProject(db, id);
+  if (!project) throw new Fault('not_found', `there is no project ${id}`);
+  return project;
 }

@@ -1,6 +1,6 @@
 /** An alarm rule is a condition on the messages of a device type, and who is told when it holds. */
 import { z } from 'zod';
-import { findAction } from '../../store/action.ts';
+import { selectAction } from '../../store/action.ts';
 import {
   type AlarmRule,
   countAlarmRules,
@@ -95,7 +95,7 @@ async function requireAttached(
       throw new Fault('unknown_target', `there is no webhook ${id}`);
   }
   for (const eventId of given.actions ?? []) {
-    if (!(await findAction(db, projectId, eventId)))
+    if (!(await selectAction(db, projectId, eventId)))
       throw new Fault('unknown_event', `no action has the event_id "${eventId}"`);
   }
 }

@@ -3,13 +3,13 @@
  * arrives in the same turn shares a commit. If it can't be stored, nothing is sent.
  */
 
-import { fromJson } from '../../store/columns.ts';
 import { type Command, insertCommands, updateOutOfForce } from '../../store/command.ts';
 import { listGroupPaths } from '../../store/group.ts';
+import { insertFirstAnswer, selectFirstAnswer } from '../../store/idempotency.ts';
 import { takeLinkUse } from '../../store/link.ts';
 import { inTransaction } from '../../store/open.ts';
 import type { Db } from '../../store/schema.ts';
-import { findAnswer, insertAnswer, insertTriggers } from '../../store/trigger.ts';
+import { insertTriggers } from '../../store/trigger.ts';
 import { createCommits } from '../commit.ts';
 import type { Context } from '../context.ts';
 import { type CommandInForce, isState, retires } from '../device/in-force.ts';
@@ -97,14 +97,7 @@ async function admit(ctx: IssueContext, tx: Db, job: IssueJob): Promise<Settled>
     return { answer: linkEnded(), commands: [] };
   }
   if (idempotency) {
-    await insertAnswer(tx, {
-      caller: idempotency.caller,
-      idempotency_key: idempotency.key,
-      call_hash: idempotency.callHash,
-      trigger_id: idempotency.triggerId,
-      answer_json: JSON.stringify(idempotency.answer),
-      created_at: ctx.now(),
-    });
+    await insertFirstAnswer(tx, { ...idempotency, createdAt: ctx.now() });
   }
   return { answer: { replay: undefined }, commands };
 }
@@ -120,9 +113,9 @@ export async function findFirstAnswer(
   db: Db,
   call: { caller: string; key: string; callHash: string },
 ): Promise<unknown> {
-  const known = await findAnswer(db, call.caller, call.key, ctx.now() - answersKeptMs);
+  const known = await selectFirstAnswer(db, call.caller, call.key, ctx.now() - answersKeptMs);
   if (!known) return undefined;
-  if (known.call_hash === call.callHash) return fromJson<unknown>(known.answer_json);
+  if (known.callHash === call.callHash) return known.answer;
   return new Fault('idempotency_conflict', 'this Idempotency-Key was used for another call');
 }
 

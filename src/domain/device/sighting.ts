@@ -30,7 +30,7 @@ export function createSightings(): Sightings {
         const usedKeys = [...keys].slice(0, rowsPerFlush);
         const seenDevices = [...devices].slice(0, rowsPerFlush);
         await inTransaction(db, async (tx) => {
-          for (const [id, at] of usedKeys) await updateKey(tx, id, { last_used_at: at });
+          for (const [id, at] of usedKeys) await updateKey(tx, id, { lastUsedAt: at });
           for (const [id, sighting] of seenDevices) await updateDevice(tx, id, sighting);
         });
         for (const [id, at] of usedKeys) if (keys.get(id) === at) keys.delete(id);

@@ -2,16 +2,17 @@
 
 import { z } from 'zod';
 import {
-  deleteAction as deleteActionRow,
-  findAction,
+  type Action,
+  deleteAction,
   insertAction,
+  type Step,
+  selectAction,
+  selectActions,
   updateAction,
 } from '../../store/action.ts';
-import { fromJson, toJson } from '../../store/columns.ts';
 import { deleteActionLinks } from '../../store/link.ts';
-import { listOwned } from '../../store/owned.ts';
 import { pageQuery } from '../../store/page.ts';
-import type { Db, Row } from '../../store/schema.ts';
+import type { Db } from '../../store/schema.ts';
 import { makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import { parseStepParams, type StepParams } from '../command/function-catalogue.ts';
@@ -53,8 +54,6 @@ const actionChangeSchema = z.strictObject({
   enabled: z.boolean().optional(),
 });
 
-export type Step = { function: string; params: Record<string, unknown>; target: Target };
-
 /** An action ready to be fired: the templates of its steps are parsed. */
 export type ReadyAction = {
   id: string;
@@ -67,17 +66,17 @@ export type ReadyAction = {
   enabled: boolean;
 };
 
-function viewAction(row: Row<'actions'>) {
+function viewAction(action: Action) {
   return {
-    id: row.id,
-    event_id: row.event_id,
-    name: row.name,
-    steps: fromJson<Step[]>(row.steps_json),
-    allow_get: row.allow_get === 1,
-    confirm: row.confirm === 1,
-    enabled: row.enabled === 1,
-    created_at: instant(row.created_at),
-    updated_at: instant(row.updated_at),
+    id: action.id,
+    event_id: action.eventId,
+    name: action.name,
+    steps: action.steps,
+    allow_get: action.allowGet,
+    confirm: action.confirm,
+    enabled: action.enabled,
+    created_at: instant(action.createdAt),
+    updated_at: instant(action.updatedAt),
   };
 }
 
@@ -102,32 +101,32 @@ async function requireSteps(db: Db, caller: Caller, steps: readonly Step[]): Pro
 export async function createAction(ctx: Context, caller: Caller, input: unknown) {
   const given = parseInput(actionSchema, input);
   const now = ctx.now();
-  const row: Row<'actions'> = {
+  const action: Action = {
     id: newId(ctx.now()),
-    project_id: caller.projectId,
-    event_id: given.event_id,
+    projectId: caller.projectId,
+    eventId: given.event_id,
     name: given.name ?? given.event_id,
-    steps_json: toJson(given.steps),
-    allow_get: given.allow_get ? 1 : 0,
-    confirm: given.confirm ? 1 : 0,
-    enabled: given.enabled ? 1 : 0,
-    created_at: now,
-    updated_at: now,
+    steps: given.steps,
+    allowGet: given.allow_get,
+    confirm: given.confirm,
+    enabled: given.enabled,
+    createdAt: now,
+    updatedAt: now,
   };
   await makeChange(ctx, caller, async (tx, note) => {
-    await requireSteps(tx, caller, given.steps);
-    await insertAction(tx, row);
+    await requireSteps(tx, caller, action.steps);
+    await insertAction(tx, action);
     await note(
       'action.create',
-      { kind: 'action', id: row.event_id },
-      { steps: given.steps.map((step) => step.function) },
+      { kind: 'action', id: action.eventId },
+      { steps: action.steps.map((step) => step.function) },
     );
   });
-  return viewAction(row);
+  return viewAction(action);
 }
 
 export async function listActions(ctx: Context, caller: Caller, input: unknown) {
-  const page = await listOwned(ctx.db, 'actions', caller.projectId, pageQuery(parseInput(pageSchema, input)));
+  const page = await selectActions(ctx.db, caller.projectId, pageQuery(parseInput(pageSchema, input)));
   return { ...page, items: page.items.map(viewAction) };
 }
 
@@ -138,36 +137,35 @@ export async function getAction(ctx: Context, caller: Caller, eventId: string) {
 export async function changeAction(ctx: Context, caller: Caller, eventId: string, input: unknown) {
   const given = parseInput(actionChangeSchema, input);
   await makeChange(ctx, caller, async (tx, note) => {
-    const row = await requireAction(tx, caller, eventId);
-    const change: Partial<Row<'actions'>> = { updated_at: ctx.now() };
-    if (given.name !== undefined) change.name = given.name;
-    if (given.steps !== undefined) {
-      await requireSteps(tx, caller, given.steps);
-      change.steps_json = toJson(given.steps);
-    }
-    if (given.allow_get !== undefined) change.allow_get = given.allow_get ? 1 : 0;
-    if (given.confirm !== undefined) change.confirm = given.confirm ? 1 : 0;
-    if (given.enabled !== undefined) change.enabled = given.enabled ? 1 : 0;
-    await updateAction(tx, row.id, change);
+    const action = await requireAction(tx, caller, eventId);
+    if (given.steps) await requireSteps(tx, caller, given.steps);
+    await updateAction(tx, action.id, {
+      name: given.name,
+      steps: given.steps,
+      allowGet: given.allow_get,
+      confirm: given.confirm,
+      enabled: given.enabled,
+      updatedAt: ctx.now(),
+    });
     await note('action.change', { kind: 'action', id: eventId }, { changed: Object.keys(given) });
   });
   return getAction(ctx, caller, eventId);
 }
 
 /** Deletes the action and the links that fire it. What it has set going goes on. */
-export async function deleteAction(ctx: Context, caller: Caller, eventId: string): Promise<void> {
+export async function removeAction(ctx: Context, caller: Caller, eventId: string): Promise<void> {
   await makeChange(ctx, caller, async (tx, note) => {
-    const row = await requireAction(tx, caller, eventId);
+    const action = await requireAction(tx, caller, eventId);
     await deleteActionLinks(tx, caller.projectId, eventId);
-    await deleteActionRow(tx, row.id);
+    await deleteAction(tx, action.id);
     await note('action.delete', { kind: 'action', id: eventId });
   });
 }
 
-async function requireAction(db: Db, caller: Caller, eventId: string): Promise<Row<'actions'>> {
-  const row = await findAction(db, caller.projectId, eventId);
-  if (!row) throw new Fault('not_found', `there is no action "${eventId}"`);
-  return row;
+async function requireAction(db: Db, caller: Caller, eventId: string): Promise<Action> {
+  const action = await selectAction(db, caller.projectId, eventId);
+  if (!action) throw new Fault('not_found', `there is no action "${eventId}"`);
+  return action;
 }
 
 /** The action behind an event_id, from the cache where it can be; null when there is none. */
@@ -177,23 +175,20 @@ export async function findReadyAction(
   eventId: string,
 ): Promise<ReadyAction | null> {
   return ctx.cache.get(`action ${projectId} ${eventId}`, async () => {
-    const row = await findAction(ctx.db, projectId, eventId);
-    return row ? readyAction(row) : null;
+    const action = await selectAction(ctx.db, projectId, eventId);
+    return action ? readyAction(action) : null;
   });
 }
 
-function readyAction(row: Row<'actions'>): ReadyAction {
+function readyAction(action: Action): ReadyAction {
   return {
-    id: row.id,
-    projectId: row.project_id,
-    eventId: row.event_id,
-    name: row.name,
-    steps: fromJson<Step[]>(row.steps_json).map((step) => ({
-      ...step,
-      params: parseStepParams(step.function, step.params),
-    })),
-    allowGet: row.allow_get === 1,
-    confirm: row.confirm === 1,
-    enabled: row.enabled === 1,
+    id: action.id,
+    projectId: action.projectId,
+    eventId: action.eventId,
+    name: action.name,
+    steps: action.steps.map((step) => ({ ...step, params: parseStepParams(step.function, step.params) })),
+    allowGet: action.allowGet,
+    confirm: action.confirm,
+    enabled: action.enabled,
   };
 }

@@ -30,6 +30,10 @@ export type TriggerCaller = {
 
 export type TriggerSource = 'post' | 'get' | 'link' | 'test' | 'alarm';
 
+export const triggerStatuses = ['fired', 'seen', 'refused'] as const;
+/** What came of a call; `seen` is one that nobody meant to fire with. */
+export type TriggerStatus = (typeof triggerStatuses)[number];
+
 export type TriggerRequest = CallOptions & {
   call: Call;
   source: TriggerSource;

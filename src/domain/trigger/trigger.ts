@@ -13,7 +13,7 @@ import { newId } from '../id.ts';
 import { instant } from '../input.ts';
 import { findReadyAction, type ReadyAction } from './action.ts';
 import type { Call, TriggerCaller, TriggerRequest } from './call.ts';
-import { recordRefusal, recordSeen, triggerRow } from './trigger-log.ts';
+import { newTrigger, recordRefusal, recordSeen } from './trigger-log.ts';
 
 const devicesInDryRunMax = 1_000;
 
@@ -159,7 +159,7 @@ async function fireNow(
     commands: await Promise.all(commands.map((command) => viewIssued(ctx, command))),
   };
   const { replay } = await issue(ctx, {
-    trigger: triggerRow(caller, request, { id: triggerId, action, status: 'fired', reason: null, now }),
+    trigger: newTrigger(caller, request, { id: triggerId, action, status: 'fired', reason: null, now }),
     commands,
     linkId: caller.linkId ?? undefined,
     idempotency: once ? { ...once, triggerId, answer } : undefined,
