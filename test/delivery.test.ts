@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { systemCaller } from '../src/domain/access/caller.ts';
+import type { Outcome } from '../src/domain/delivery/attempt.ts';
 import { replayRange } from '../src/domain/delivery/replay.ts';
-
 import { retryDelayMs } from '../src/domain/delivery/retry.ts';
+import { verdictOf } from '../src/domain/delivery/verdict.ts';
+import { Fault } from '../src/domain/fault.ts';
 import { firstIdAt } from '../src/domain/id.ts';
 import { createBreaker } from '../src/outbound/breaker.ts';
 import { makeDevice } from './support/fleet.ts';
@@ -382,6 +384,19 @@ onEveryDatabase('deliveries', (start) => {
     assert.equal(receiver.received.length, 0);
   });
 
+  test('a body that our own template breaks is no failure of the receiver', async () => {
+    const { server, device } = await setUp();
+    await using _server = server;
+    await using receiver = await startReceiver();
+    const webhook = await makeWebhook(server, { url: receiver.url, body: '{"n": {{eventData.n}}}' });
+    await say(device, 'motion', {});
+    const failed = await becomes(server, webhook.id, 'failed');
+    assert.match(failed.last_error, /^nothing was sent: the body is not JSON/);
+    const view = bodyOf(await server.api(`/webhooks/${webhook.id}`), 200);
+    assert.equal(view.failing_since, null);
+    assert.equal(receiver.received.length, 0);
+  });
+
   test('the server ends with deliveries in flight, and the next one takes them up', async () => {
     const { server, device } = await setUp();
     await using hanging = await startReceiver(() => undefined);
@@ -438,6 +453,47 @@ suite('the schedule of attempts', () => {
         },
       ),
     );
+  });
+});
+
+suite('what follows from an attempt', () => {
+  const answered = (status: number | null, error: string | null = null): Outcome => ({
+    status,
+    retryAfterMs: null,
+    error,
+    answer: '',
+    durationMs: 1,
+  });
+  const first = { attempts: 1, failingMs: 0, random: 0.5 };
+
+  test('a 2xx is delivered, a 410 ends the webhook, anything else is tried again', () => {
+    assert.equal(verdictOf(answered(204), first).status, 'delivered');
+    const gone = verdictOf(answered(410), first);
+    assert.equal(gone.status, 'exhausted');
+    assert.match(gone.disables ?? '', /410/);
+    for (const outcome of [
+      answered(500),
+      answered(302),
+      answered(200, 'the answer broke off'),
+      answered(null, 'x'),
+    ])
+      assert.deepEqual(
+        [verdictOf(outcome, first).status, verdictOf(outcome, first).retryInMs],
+        ['pending', 5_000],
+      );
+  });
+
+  test('the ninth in vain is the last, and five days of them end the webhook', () => {
+    const last = verdictOf(answered(500), { ...first, attempts: 9 });
+    assert.deepEqual([last.status, last.retryInMs, last.disables], ['exhausted', undefined, undefined]);
+    const days = verdictOf(answered(500), { ...first, failingMs: 5 * 24 * hourMs });
+    assert.equal(days.status, 'pending');
+    assert.match(days.disables ?? '', /five days/);
+  });
+
+  test('what could not be sent is not tried again, and ends no webhook', () => {
+    const verdict = verdictOf(new Fault('bad_request', 'x'), { ...first, failingMs: 9 * 24 * hourMs });
+    assert.deepEqual(verdict, { status: 'failed', level: 'ERROR', message: 'nothing was sent: x' });
   });
 });
 

@@ -1,4 +1,5 @@
 /** openapi.yaml is the contract: it says of the routes, codes and functions what the code says, no more and no less. */
+
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +9,8 @@ import addFormats from 'ajv-formats';
 import { load } from 'js-yaml';
 import { alarmLevels } from '../src/domain/alarm/level.ts';
 import { functionCatalogue } from '../src/domain/command/function-catalogue.ts';
-import { logLevels } from '../src/domain/delivery/delivery.ts';
+import { logLevels } from '../src/domain/delivery/attempt.ts';
+
 import { eventKinds } from '../src/domain/event/event.ts';
 import { systemEventTypes } from '../src/domain/fact.ts';
 import type { FaultCode } from '../src/domain/fault.ts';

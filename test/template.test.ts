@@ -4,15 +4,8 @@ import { suite, test } from 'node:test';
 import fc from 'fast-check';
 import { Fault } from '../src/domain/fault.ts';
 import { parseJsonExactly } from '../src/domain/json.ts';
-import {
-  headerValueOf,
-  parseJsonTemplate,
-  parsePath,
-  parseTemplate,
-  parseWebhookTemplate,
-  renderTemplate,
-  renderWebhook,
-} from '../src/domain/template.ts';
+import { parseJsonTemplate, parsePath, parseTemplate, renderTemplate } from '../src/domain/template.ts';
+import { headerValueOf, parseWebhookTemplate, renderWebhook } from '../src/domain/webhook/template.ts';
 
 const scope = {
   event_id: 'evac',

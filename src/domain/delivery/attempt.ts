@@ -1,4 +1,20 @@
-/** What leaves through the outgoing door, and what came of it. */
+/** The words of deliveries: what leaves through the outgoing door, what came of it, and how that is kept. */
+
+/** Tries in vain stay `pending`; `waiting` is for one before it, of the same device, of an ordered webhook. */
+export const deliveryStatuses = [
+  'waiting',
+  'pending',
+  'sending',
+  'delivered',
+  'exhausted',
+  'failed',
+  'canceled',
+] as const;
+export type DeliveryStatus = (typeof deliveryStatuses)[number];
+
+/** From harmless to bad. */
+export const logLevels = ['INFO', 'WARN', 'ERROR'] as const;
+export type LogLevel = (typeof logLevels)[number];
 
 export type OutgoingRequest = {
   url: string;

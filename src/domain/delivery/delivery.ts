@@ -19,12 +19,10 @@ import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
 import { instant, parseInput, timedPageSchema } from '../input.ts';
 import { requireWebhook } from '../webhook/webhook.ts';
-
-const statuses = ['waiting', 'pending', 'sending', 'delivered', 'exhausted', 'failed', 'canceled'] as const;
-export const logLevels = ['INFO', 'WARN', 'ERROR'] as const;
+import { type DeliveryStatus, deliveryStatuses, type LogLevel, logLevels } from './attempt.ts';
 
 const filterSchema = timedPageSchema.extend({
-  status: z.enum(statuses).optional(),
+  status: z.enum(deliveryStatuses).optional(),
   event_id: z.string().max(36).optional(),
 });
 
@@ -39,7 +37,7 @@ function viewDelivery(row: DeliveryRow) {
       label: row.event_label,
       device_id: row.event_device_id,
     },
-    status: row.status as (typeof statuses)[number],
+    status: row.status as DeliveryStatus,
     attempts: row.attempts,
     next_attempt_at: row.status === 'pending' ? instant(row.next_at) : null,
     last_status: row.last_status,
@@ -53,7 +51,7 @@ function viewLog(row: Row<'webhook_logs'>) {
   return {
     id: row.id,
     delivery_id: row.delivery_id,
-    level: row.level as (typeof logLevels)[number],
+    level: row.level as LogLevel,
     message: row.message,
     attempt: row.attempt,
     status: row.status,

@@ -3,7 +3,7 @@
  * the transaction runs, written at its end, handed to the outgoing door when it is committed.
  */
 import { hasUnfinished, insertDeliveries } from '../../store/delivery.ts';
-import { insertEvents, isLarge } from '../../store/event.ts';
+import { insertEvents } from '../../store/event.ts';
 import { type Firing, insertFirings } from '../../store/firing.ts';
 import type { Db, NewRow, Row } from '../../store/schema.ts';
 import { holdWebhook } from '../../store/webhook.ts';
@@ -11,6 +11,7 @@ import type { Context } from '../context.ts';
 import type { EventWithBody, StoredEvent } from '../event/event.ts';
 import { newId } from '../id.ts';
 import type { ReadyWebhook } from '../webhook/ready-webhook.ts';
+import { claimedDelivery } from './claim.ts';
 import type { ClaimedDelivery } from './outbound.ts';
 
 export type Outbox = {
@@ -115,18 +116,5 @@ export function newDelivery(webhook: ReadyWebhook, event: StoredEvent, now: numb
     last_error: null,
     created_at: now,
     finished_at: null,
-  };
-}
-
-function claimedDelivery(row: NewRow<'deliveries'>, event: EventWithBody): ClaimedDelivery {
-  // What the store keeps in parts is read in parts for the attempt, and takes no memory until then.
-  return {
-    id: row.id,
-    projectId: row.project_id,
-    webhookId: row.webhook_id,
-    eventId: row.event_id,
-    attempts: row.attempts,
-    orderKey: row.order_key ?? null,
-    event: isLarge(event) ? { ...event, body: null } : event,
   };
 }

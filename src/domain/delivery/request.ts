@@ -2,14 +2,16 @@
  * What a webhook's request says: headers and body, made anew for every attempt from the event and the webhook as they
  * are then. What can't be made is a `Fault`, and nothing is sent.
  */
+
 import type { Context } from '../context.ts';
 import { bodyOf, wholeBodyOf } from '../event/body.ts';
 import { isJsonType, payloadOf, type StoredEvent } from '../event/event.ts';
 import { Fault } from '../fault.ts';
 import { instant } from '../input.ts';
-import { headerValueOf, renderWebhook, type Template } from '../template.ts';
+import type { Template } from '../template.ts';
 import type { ReadyWebhook } from '../webhook/ready-webhook.ts';
 import { createSigner, type Signer } from '../webhook/signature.ts';
+import { headerValueOf, renderWebhook } from '../webhook/template.ts';
 import type { OutgoingRequest } from './attempt.ts';
 
 /** What a template may grow to when it is filled. */

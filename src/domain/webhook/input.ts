@@ -7,10 +7,9 @@ import { requireTarget } from '../device/device.ts';
 import { requireTypeIds } from '../device/device-type.ts';
 import { Fault } from '../fault.ts';
 import { metadataSchema, nameSchema } from '../input.ts';
-import { parseWebhookTemplate } from '../template.ts';
-
 import { filterSchema, type WebhookFilter } from './filter.ts';
 import { type SignatureScheme, secretProblem, signatureSchemes } from './signature.ts';
+import { parseWebhookTemplate } from './template.ts';
 
 const urlMax = 2_048;
 const headersMax = 50;

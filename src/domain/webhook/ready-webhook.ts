@@ -5,9 +5,10 @@ import type { Row } from '../../store/schema.ts';
 import { listWebhooksOf } from '../../store/webhook.ts';
 import type { Context } from '../context.ts';
 import type { StoredEvent } from '../event/event.ts';
-import { parseWebhookTemplate, type Template } from '../template.ts';
+import type { Template } from '../template.ts';
 import { filterableOf, passesFilter, type WebhookFilter } from './filter.ts';
 import type { SignatureScheme } from './signature.ts';
+import { parseWebhookTemplate } from './template.ts';
 
 export const secretLabel = 'webhook secret';
 export const headersLabel = 'webhook headers';

@@ -1,0 +1,90 @@
+/** From what is due to what is sent: claimed with its event, made into a request, or given back unsent. */
+
+import { claimDeliveries, listClaimed, listDueWebhooks, releaseDeliveries } from '../../store/delivery.ts';
+import { isAway } from '../../store/dialect.ts';
+import { isLarge, selectEventsById } from '../../store/event.ts';
+import type { Row } from '../../store/schema.ts';
+import type { Context } from '../context.ts';
+import type { StoredEvent } from '../event/event.ts';
+import { Fault } from '../fault.ts';
+import { readyWebhooks } from '../webhook/ready-webhook.ts';
+import type { OutgoingRequest } from './attempt.ts';
+import type { ClaimedDelivery } from './outbound.ts';
+import { requestOf } from './request.ts';
+
+/** The webhooks that have work due. */
+export async function findDueWebhooks(ctx: Pick<Context, 'db' | 'now'>): Promise<string[]> {
+  return listDueWebhooks(ctx.db, ctx.now());
+}
+
+/** Claims up to `limit` due deliveries of a webhook, with their events. */
+export async function claimDue(
+  ctx: Pick<Context, 'db' | 'now' | 'process'>,
+  webhookId: string,
+  limit: number,
+): Promise<ClaimedDelivery[]> {
+  const claim = { webhookId, nodeId: ctx.process.nodeId, now: ctx.now(), limit };
+  const rows = await claimDeliveries(ctx.db, claim);
+  const found = await selectEventsById(
+    ctx.db,
+    rows.map((row) => row.event_id),
+  );
+  const events = new Map(found.map((event) => [event.id, event]));
+  return rows.map((row) => claimedDelivery(row, events.get(row.event_id) ?? null));
+}
+
+export function claimedDelivery(row: Row<'deliveries'>, event: StoredEvent | null): ClaimedDelivery {
+  // What the store keeps in parts is read in parts for the attempt, and takes no memory until then.
+  return {
+    id: row.id,
+    projectId: row.project_id,
+    webhookId: row.webhook_id,
+    eventId: row.event_id,
+    attempts: row.attempts,
+    orderKey: row.order_key,
+    event: event !== null && isLarge(event) ? { ...event, body: null } : event,
+  };
+}
+
+/** Gives claimed deliveries back unsent. */
+export async function giveBack(
+  ctx: Pick<Context, 'db' | 'now' | 'process'>,
+  deliveries: readonly ClaimedDelivery[],
+): Promise<void> {
+  await releaseDeliveries(
+    ctx.db,
+    ctx.process.nodeId,
+    ctx.now(),
+    deliveries.map((delivery) => delivery.id),
+  );
+}
+
+/** Gives back what this node has claimed and does not hold: claimed while something went wrong. */
+export async function giveBackStrays(
+  ctx: Pick<Context, 'db' | 'now' | 'process'>,
+  held: ReadonlySet<string>,
+): Promise<void> {
+  const claimed = await listClaimed(ctx.db, ctx.process.nodeId);
+  const strays = claimed.filter((id) => !held.has(id));
+  await releaseDeliveries(ctx.db, ctx.process.nodeId, ctx.now(), strays);
+}
+
+/** The request of an attempt; a `Fault` says why there can be none; null when the webhook is gone or switched off. */
+export async function prepareRequest(
+  ctx: Pick<Context, 'db' | 'now' | 'log' | 'cache' | 'seal'>,
+  delivery: ClaimedDelivery,
+): Promise<OutgoingRequest | Fault | null> {
+  const webhook = (await readyWebhooks(ctx, delivery.projectId)).get(delivery.webhookId);
+  if (!webhook?.enabled) return null;
+  const event = delivery.event;
+  if (event === null) return new Fault('not_found', 'the event is gone');
+  try {
+    return await requestOf(ctx, webhook, event, delivery.id);
+  } catch (error) {
+    if (error instanceof Fault) return error;
+    if (isAway(error)) throw error;
+    // Whatever it is, it would be the same at every attempt.
+    ctx.log.error({ err: error, delivery: delivery.id }, 'a request could not be made');
+    return new Fault('bad_request', 'the request could not be made; the log of the server says why');
+  }
+}
