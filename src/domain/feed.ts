@@ -21,6 +21,8 @@ export type Fact =
       function: string;
       connections: number;
       end: number | null;
+      /** The state commands whose place it took. */
+      replaced: readonly string[];
     }
   | {
       kind: 'receipt';

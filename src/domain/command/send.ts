@@ -14,7 +14,7 @@ type SendContext = Pick<Context, 'now' | 'feed' | 'live'>;
 
 export function sendPulse(ctx: SendContext, command: Command): void {
   const connections = ctx.live.presence.match(command.projectId, command.target);
-  publish(ctx, command, connections.length);
+  publish(ctx, command, connections.length, []);
   if (connections.length === 0) return;
   ctx.live.presence.send(connections, { event: 'command', message: commandMessage(command) });
 }
@@ -30,7 +30,7 @@ export function sendState(
   ctx.live.inForce.add(command);
   const caused = new Set(ctx.live.presence.match(projectId, target));
   const others = connectionsOf(ctx, retired).filter((connection) => !caused.has(connection));
-  publish(ctx, command, caused.size);
+  publish(ctx, command, caused.size, retired);
   sendOutcomes(ctx, slot, [...caused], [id]);
   sendOutcomes(ctx, slot, others, []);
 }
@@ -71,9 +71,21 @@ function sendOutcomes(
   }
 }
 
-function publish(ctx: SendContext, command: Command, connections: number): void {
-  const { projectId, id: commandId, expiresAt: end } = command;
-  ctx.feed.publish({ kind: 'command', projectId, commandId, function: command.function, connections, end });
+function publish(
+  ctx: SendContext,
+  command: Command,
+  connections: number,
+  retired: readonly CommandInForce[],
+): void {
+  ctx.feed.publish({
+    kind: 'command',
+    projectId: command.projectId,
+    commandId: command.id,
+    function: command.function,
+    connections,
+    end: command.expiresAt,
+    replaced: retired.map((other) => other.id),
+  });
 }
 
 /** Ends the states whose time has come; answers the milliseconds until the next end. The server's clock decides. */

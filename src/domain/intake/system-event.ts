@@ -5,7 +5,7 @@
 
 import { selectCommand, selectUnexpiredPulses } from '../../store/command.ts';
 import { findDevice, tagsOfDevices } from '../../store/device.ts';
-import { coverageOfCommands } from '../command/coverage.ts';
+import { coverageOfCommands, hasEnded } from '../command/coverage.ts';
 import type { Context } from '../context.ts';
 import { idsOnPath } from '../device/target.ts';
 import type { Origin } from '../event/event.ts';
@@ -20,6 +20,7 @@ const lookEveryMs = 500;
 const missingShownMax = 50;
 const jsonType = 'application/json';
 
+/** `isDirty`: something has happened to the command since it was looked at. */
 type Watched = { projectId: number; end: number | null; isDirty: boolean };
 
 export type SystemEvents = {
@@ -50,7 +51,12 @@ export function createSystemEvents(ctx: Context): SystemEvents {
     watched.set(commandId, { projectId, end, isDirty: true });
   }
 
-  async function lookAt(commandId: string, { projectId, end }: Watched): Promise<void> {
+  function touch(commandId: string): void {
+    const known = watched.get(commandId);
+    if (known) known.isDirty = true;
+  }
+
+  async function lookAt(commandId: string, projectId: number): Promise<void> {
     const command = await selectCommand(ctx.db, projectId, commandId);
     if (!command || command.canceledAt !== null) {
       watched.delete(commandId);
@@ -65,15 +71,15 @@ export function createSystemEvents(ctx: Context): SystemEvents {
       function: command.function,
       ...counts,
     };
-    const hasEnded = end !== null && end <= ctx.now();
-    if (counts.targeted > 0 && counts.applied === counts.targeted)
-      write({ type: 'command.covered', projectId, data: about });
-    else if (hasEnded && counts.targeted > 0) {
+    const isCovered = counts.targeted > 0 && counts.applied === counts.targeted;
+    if (!isCovered && !hasEnded(command, ctx.now())) return;
+    watched.delete(commandId);
+    if (isCovered) write({ type: 'command.covered', projectId, data: about });
+    else if (counts.targeted > 0) {
       const missing = devices.filter((device) => device.status !== 'applied').slice(0, missingShownMax);
       const named = missing.map(({ id, name, status }) => ({ id, name, status }));
       write({ type: 'command.missed', projectId, data: { ...about, missing_devices: named } });
-    } else if (!hasEnded) return;
-    watched.delete(commandId);
+    }
   }
 
   return {
@@ -81,21 +87,28 @@ export function createSystemEvents(ctx: Context): SystemEvents {
       const event = eventOfFact(fact);
       if (event) write(event);
       if (fact.kind === 'command') {
+        for (const id of fact.replaced) touch(id);
         void watch(fact.projectId, fact.commandId, fact.end).catch((error: unknown) =>
           ctx.log.error({ err: error }, 'a command could not be watched'),
         );
-      } else if (fact.kind === 'receipt') {
-        const known = watched.get(fact.commandId);
-        if (known) known.isDirty = true;
-      }
+      } else if (fact.kind === 'receipt') touch(fact.commandId);
+      // What was taken back was not missed.
+      else if (fact.kind === 'change' && fact.change === 'command.cancel') watched.delete(fact.subject);
     },
     async look() {
       const now = ctx.now();
       for (const [id, command] of [...watched]) {
-        const hasEnded = command.end !== null && command.end <= now;
-        if (!command.isDirty && !hasEnded) continue;
+        const isOver = command.end !== null && command.end <= now;
+        if (!command.isDirty && !isOver) continue;
         command.isDirty = false;
-        await lookAt(id, command);
+        try {
+          await lookAt(id, command.projectId);
+        } catch (error) {
+          command.isDirty = true;
+          // Next time the others come first.
+          if (watched.delete(id)) watched.set(id, command);
+          throw error;
+        }
       }
       return lookEveryMs;
     },
