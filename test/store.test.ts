@@ -23,6 +23,7 @@ import {
 import { dialectOf, isDuplicate, isTransient } from '../src/store/dialect.ts';
 import { findGroupsByName, insertGroup } from '../src/store/group.ts';
 import { insertFirstAnswer, selectFirstAnswer } from '../src/store/idempotency.ts';
+import { insertKey, type Key, selectKey, selectKeyByHash, selectKeys, updateKey } from '../src/store/key.ts';
 import { insertLink, takeLinkUse } from '../src/store/link.ts';
 import { migrateDatabase } from '../src/store/migrate.ts';
 import { inTransaction, openDatabase } from '../src/store/open.ts';
@@ -31,7 +32,9 @@ import { insertProject, type Project, selectProject, selectProjects } from '../s
 import { insertReceipts, type Receipt, selectFinished, selectReceipts } from '../src/store/receipt.ts';
 import type { Database, NewRow } from '../src/store/schema.ts';
 import { takeNumbers } from '../src/store/sequence.ts';
+import { deleteProjectSessions, insertSession } from '../src/store/session.ts';
 import { findSetting, keepSetting } from '../src/store/setting.ts';
+import { insertUser, selectUserBySession, type User, updateUser } from '../src/store/user.ts';
 import { createDatabase } from './support/mariadb.ts';
 import { spawnFleethook } from './support/process.ts';
 
@@ -357,6 +360,56 @@ for (const { title, urlOf, skip } of databases) {
       const uses = Array.from({ length: 10 }, (_, place) => takeLinkUse(place % 2 ? db : other, id, 99));
       assert.equal((await Promise.all(uses)).filter(Boolean).length, 3);
       assert.equal(await takeLinkUse(db, newId(Date.now()), 99), false);
+    });
+
+    test('a change leaves alone what it does not name, and none at all is no statement', async () => {
+      const id = newId(Date.now());
+      const key: Key = {
+        id,
+        projectId: 180,
+        name: 'panel',
+        prefix: 'fhk_',
+        hash: id,
+        secretSealed: '',
+        scopes: ['trigger', 'read'],
+        eventIds: ['evac'],
+        allowedIps: null,
+        expiresAt: 100,
+        enabled: true,
+        lastUsedAt: null,
+        createdAt: 1,
+      };
+      await project(180);
+      await insertKey(db, key);
+      await updateKey(db, id, {});
+      await updateKey(db, id, { name: undefined, enabled: undefined });
+      assert.deepEqual(await selectKey(other, 180, id), key);
+      await updateKey(db, id, { name: undefined, eventIds: null, allowedIps: ['::1'], enabled: false });
+      const changed = { ...key, eventIds: null, allowedIps: ['::1'], enabled: false };
+      assert.deepEqual(await selectKeyByHash(other, id), changed);
+      assert.deepEqual((await selectKeys(other, 180, pageQuery({}))).items, [changed]);
+      assert.equal(await selectKey(other, 181, id), undefined);
+    });
+
+    test('the sessions of a project go, those of others stay', async () => {
+      const users = [190, 191].map((projectId): User => {
+        const id = newId(Date.now());
+        const facts = { email: `${id}@example.org`, name: 'Ada', role: 'viewer' as const, enabled: true };
+        return { ...facts, id, projectId, passwordHash: '', lastLoginAt: null, createdAt: 1 };
+      });
+      for (const user of users) {
+        await project(user.projectId);
+        await insertUser(db, user);
+        await insertSession(db, { hash: user.id, userId: user.id, expiresAt: 100, createdAt: 1 });
+      }
+      const [gone, stays] = users as [User, User];
+      assert.deepEqual(await selectUserBySession(other, gone.id, 99), gone);
+      await deleteProjectSessions(db, 190);
+      assert.equal(await selectUserBySession(other, gone.id, 99), undefined);
+      assert.deepEqual(await selectUserBySession(other, stays.id, 99), stays);
+      assert.equal(await selectUserBySession(other, stays.id, 100), undefined);
+      await updateUser(db, stays.id, { enabled: false });
+      assert.equal(await selectUserBySession(other, stays.id, 99), undefined);
     });
 
     test('what changes nothing counts as found, and an empty list is no statement', async () => {

@@ -24,7 +24,7 @@ export type Note = (
  * was remembered is forgotten and the feed is told. A name that is there already becomes `name_taken`.
  */
 export async function makeChange<T>(
-  ctx: Context,
+  ctx: Pick<Context, 'db' | 'now' | 'cache' | 'feed'>,
   caller: Caller,
   work: (tx: Db, note: Note) => Promise<T>,
 ): Promise<T> {
@@ -76,7 +76,7 @@ const filterSchema = pageSchema.extend({
 });
 
 /** The changes of the caller's project, newest first. */
-export async function listChanges(ctx: Context, caller: Caller, input: unknown) {
+export async function listChanges(ctx: Pick<Context, 'db'>, caller: Caller, input: unknown) {
   const { change, subject_kind, subject_id, ...paging } = parseInput(filterSchema, input);
   const filter = { change, subjectKind: subject_kind, subjectId: subject_id };
   const page = await selectAuditEntries(ctx.db, caller.projectId, filter, pageQuery(paging));

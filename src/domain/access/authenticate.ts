@@ -26,7 +26,7 @@ export type KeyFacts = {
  * `not_allowed` when the key may not be used from `address`.
  */
 export async function authenticateKey(
-  ctx: Context,
+  ctx: Pick<Context, 'db' | 'now' | 'cache' | 'queues' | 'process'>,
   secret: string,
   address: string | null,
 ): Promise<KeyFacts> {
@@ -61,7 +61,7 @@ const environmentKey: KeyFacts = {
   enabled: true,
 };
 
-function isEnvironmentKey(ctx: Context, hash: string): boolean {
+function isEnvironmentKey(ctx: Pick<Context, 'process'>, hash: string): boolean {
   return (
     ctx.process.adminKeyHash !== null &&
     timingSafeEqual(Buffer.from(ctx.process.adminKeyHash), Buffer.from(hash))
@@ -91,7 +91,7 @@ function isAllowed(allowed: BlockList, address: string | null): boolean {
 
 /** The caller behind a key. An admin key acts on project 1, or on the project it names. */
 export async function callerOfKey(
-  ctx: Context,
+  ctx: Pick<Context, 'db' | 'cache'>,
   key: KeyFacts,
   address: string | null,
   projectId: number | null,

@@ -61,7 +61,7 @@ function viewKey(key: Key) {
 }
 
 /** What is kept of a secret. */
-function secretMembers(ctx: Context, secret: string) {
+function secretMembers(ctx: Pick<Context, 'seal'>, secret: string) {
   return {
     prefix: shownPart(secret),
     hash: hashToken(secret),
@@ -94,12 +94,12 @@ export async function createKey(ctx: Context, caller: Caller, input: unknown) {
   return { ...viewKey(key), key: secret };
 }
 
-export async function listKeys(ctx: Context, caller: Caller, input: unknown) {
+export async function listKeys(ctx: Pick<Context, 'db'>, caller: Caller, input: unknown) {
   const page = await selectKeys(ctx.db, caller.projectId, pageQuery(parseInput(pageSchema, input)));
   return { ...page, items: page.items.map(viewKey) };
 }
 
-export async function getKey(ctx: Context, caller: Caller, id: string) {
+export async function getKey(ctx: Pick<Context, 'db'>, caller: Caller, id: string) {
   return viewKey(await requireKey(ctx.db, caller, id));
 }
 

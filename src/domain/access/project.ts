@@ -45,12 +45,12 @@ export async function createProject(ctx: Context, caller: Caller, input: unknown
   });
 }
 
-export async function listProjects(ctx: Context, input: unknown) {
+export async function listProjects(ctx: Pick<Context, 'db'>, input: unknown) {
   const page = await selectProjects(ctx.db, pageQuery(parseInput(numberedPageSchema, input)));
   return { ...page, items: page.items.map(viewProject) };
 }
 
-export async function getProject(ctx: Context, id: number) {
+export async function getProject(ctx: Pick<Context, 'db'>, id: number) {
   return viewProject(await requireProject(ctx.db, id));
 }
 

@@ -36,7 +36,7 @@ export async function signIn(ctx: Context, input: unknown, address: string | nul
 
 /** The caller behind a session token; throws `bad_session`. */
 export async function authenticateSession(
-  ctx: Context,
+  ctx: Pick<Context, 'db' | 'now'>,
   token: string,
   address: string | null,
 ): Promise<Caller> {
@@ -45,7 +45,7 @@ export async function authenticateSession(
   return callerOfUser(user, address);
 }
 
-export async function signOut(ctx: Context, token: string): Promise<void> {
+export async function signOut(ctx: Pick<Context, 'db'>, token: string): Promise<void> {
   await deleteSession(ctx.db, hashToken(token));
 }
 

@@ -57,12 +57,12 @@ export async function createUser(ctx: Context, caller: Caller, input: unknown) {
   return viewUser(user);
 }
 
-export async function listUsers(ctx: Context, caller: Caller, input: unknown) {
+export async function listUsers(ctx: Pick<Context, 'db'>, caller: Caller, input: unknown) {
   const page = await selectUsers(ctx.db, caller.projectId, pageQuery(parseInput(pageSchema, input)));
   return { ...page, items: page.items.map(viewUser) };
 }
 
-export async function getUser(ctx: Context, caller: Caller, id: string) {
+export async function getUser(ctx: Pick<Context, 'db'>, caller: Caller, id: string) {
   return viewUser(await requireUser(ctx.db, caller, id));
 }
 

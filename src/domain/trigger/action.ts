@@ -125,12 +125,12 @@ export async function createAction(ctx: Context, caller: Caller, input: unknown)
   return viewAction(action);
 }
 
-export async function listActions(ctx: Context, caller: Caller, input: unknown) {
+export async function listActions(ctx: Pick<Context, 'db'>, caller: Caller, input: unknown) {
   const page = await selectActions(ctx.db, caller.projectId, pageQuery(parseInput(pageSchema, input)));
   return { ...page, items: page.items.map(viewAction) };
 }
 
-export async function getAction(ctx: Context, caller: Caller, eventId: string) {
+export async function getAction(ctx: Pick<Context, 'db'>, caller: Caller, eventId: string) {
   return viewAction(await requireAction(ctx.db, caller, eventId));
 }
 
@@ -170,7 +170,7 @@ async function requireAction(db: Db, caller: Caller, eventId: string): Promise<A
 
 /** The action behind an event_id, from the cache where it can be; null when there is none. */
 export async function findReadyAction(
-  ctx: Context,
+  ctx: Pick<Context, 'db' | 'cache'>,
   projectId: number,
   eventId: string,
 ): Promise<ReadyAction | null> {

@@ -39,7 +39,7 @@ const linkSchema = z.strictObject({
   max_uses: z.int().min(1).max(usesMax).nullish(),
 });
 
-function viewLink(ctx: Context, link: Link) {
+function viewLink(ctx: Pick<Context, 'seal' | 'process'>, link: Link) {
   const token = ctx.seal.open(sealLabel, link.tokenSealed);
   return {
     id: link.id,
@@ -103,7 +103,7 @@ async function requireLink(db: Db, caller: Caller, id: string): Promise<Link> {
 }
 
 /** The link behind a token; throws `unknown_link`. */
-export async function openLink(ctx: Context, token: string): Promise<Link> {
+export async function openLink(ctx: Pick<Context, 'db'>, token: string): Promise<Link> {
   const link = isWellFormed(token, 'fhl') ? await selectLinkByHash(ctx.db, hashToken(token)) : undefined;
   if (!link) throw new Fault('unknown_link', 'there is no such link');
   return link;

@@ -107,7 +107,7 @@ function ownKey(caller: Caller): string | undefined {
 }
 
 /** Newest first. */
-export async function listTriggers(ctx: Context, caller: Caller, input: unknown) {
+export async function listTriggers(ctx: Pick<Context, 'db'>, caller: Caller, input: unknown) {
   const { event_id, status, ...paging } = parseInput(filterSchema, input);
   const filter = { eventId: event_id, status, keyId: ownKey(caller) };
   const page = await selectTriggers(ctx.db, caller.projectId, filter, pageQuery(paging));

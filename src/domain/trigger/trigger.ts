@@ -98,7 +98,7 @@ export async function openTrigger(
 
 /** The action behind an event_id for this caller; throws `not_allowed` or `unknown_event`. */
 export async function requireReadyAction(
-  ctx: Context,
+  ctx: Pick<Context, 'db' | 'cache'>,
   caller: { projectId: number; eventIds: ReadonlySet<string> | null },
   eventId: string,
 ): Promise<ReadyAction> {
