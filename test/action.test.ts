@@ -159,6 +159,22 @@ onEveryDatabase('actions', (start) => {
     });
   }
 
+  test('an action for hundreds of groups fires, and says for how many', async () => {
+    const groups: number[] = [];
+    for (let place = 0; place < 600; place += 1)
+      groups.push((await of.make('/groups', { name: `Floor ${place}` })).id);
+    await of.make('/devices', { name: 'on the last floor', group_id: groups.at(-1) });
+    const target = { groups };
+    const { event_id } = bodyOf(await save([{ ...toast('Out!'), target }]), 201);
+    const body = { event_id, dry_run: true };
+    const said = bodyOf(await server().trigger(body, { key: of.key }), 200);
+    assert.deepEqual([said.commands[0].targeted, said.commands[0].devices[0].name], [1, 'on the last floor']);
+    const fired = bodyOf(await server().trigger({ event_id }, { key: of.key }), 200);
+    assert.equal(fired.commands[0].targeted, 1);
+    const [command] = bodyOf(await of.api(`/triggers/${fired.trigger_id}`), 200).commands;
+    assert.equal(command.coverage.targeted, 1);
+  });
+
   test('fifty steps are fifty commands, in their order', async () => {
     const messages = Array.from({ length: 50 }, (_, place) => `step ${place}`);
     const { event_id } = bodyOf(await save(messages.map(toast)), 201);

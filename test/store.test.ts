@@ -7,20 +7,15 @@ import { scopesOfTarget, type Target } from '../src/domain/device/target.ts';
 import { newId } from '../src/domain/id.ts';
 import {
   type Command,
+  deletePulsesBefore,
   insertCommands,
   selectPendingPulses,
   selectTargets,
   updateOutOfForce,
 } from '../src/store/command.ts';
-import {
-  findDevice,
-  findDevices,
-  insertDevices,
-  listDevices,
-  listTargeted,
-  tagsOfDevices,
-} from '../src/store/device.ts';
-import { dialectOf, isDuplicate, isTransient } from '../src/store/dialect.ts';
+import { findDevice, findDevices, insertDevices, listDevices, tagsOfDevices } from '../src/store/device.ts';
+import { findDeviceTypesNamed } from '../src/store/device-type.ts';
+import { chunksOf, dialectOf, isDuplicate, isTransient } from '../src/store/dialect.ts';
 import { findGroupsByName, insertGroup } from '../src/store/group.ts';
 import { insertFirstAnswer, selectFirstAnswer } from '../src/store/idempotency.ts';
 import { insertKey, type Key, selectKey, selectKeyByHash, selectKeys, updateKey } from '../src/store/key.ts';
@@ -29,11 +24,19 @@ import { migrateDatabase } from '../src/store/migrate.ts';
 import { inTransaction, openDatabase } from '../src/store/open.ts';
 import { pageQuery } from '../src/store/page.ts';
 import { insertProject, type Project, selectProject, selectProjects } from '../src/store/project.ts';
-import { insertReceipts, type Receipt, selectFinished, selectReceipts } from '../src/store/receipt.ts';
+import {
+  deleteReceiptsOfCommands,
+  insertReceipts,
+  type Receipt,
+  selectFinished,
+  selectReceipts,
+  selectReceiptsOfCommands,
+} from '../src/store/receipt.ts';
 import type { Database, NewRow } from '../src/store/schema.ts';
 import { takeNumbers } from '../src/store/sequence.ts';
 import { deleteProjectSessions, insertSession } from '../src/store/session.ts';
 import { findSetting, keepSetting } from '../src/store/setting.ts';
+import { countTargeted, selectTargeted } from '../src/store/target.ts';
 import { insertUser, selectUserBySession, type User, updateUser } from '../src/store/user.ts';
 import { createDatabase } from './support/mariadb.ts';
 import { spawnFleethook } from './support/process.ts';
@@ -260,14 +263,13 @@ for (const { title, urlOf, skip } of databases) {
         ...(id % 500 === 0 ? [{ project_id: 140, tag: 'few', device_id: id }] : []),
       ]);
       await insertDevices(db, rows, tags);
-      const find = async (target: Parameters<typeof listTargeted>[2]) =>
-        (await listTargeted(other, 140, target, 10_000)).length;
+      const find = async (target: Target) => (await selectTargeted(other, 140, target, 10_000)).length;
       assert.equal(await find({ all: true }), 2_500);
       assert.equal(await find({ tags: ['all', 'few'], match: 'all' }), 5);
       assert.equal(await find({ tags: ['few', 'none'], match: 'any' }), 5);
       assert.equal(await find({ tags: ['few', 'none'], match: 'all' }), 0);
       assert.equal(await find({ devices: rows.map(({ id }) => id) }), 2_500);
-      assert.equal((await listTargeted(other, 141, { all: true }, 10)).length, 0);
+      assert.equal((await selectTargeted(other, 141, { all: true }, 10)).length, 0);
       const page = await listDevices(db, 140, { text: 'd249' }, pageQuery({}));
       assert.deepEqual(
         page.items.map((row) => row.name),
@@ -278,6 +280,54 @@ for (const { title, urlOf, skip } of databases) {
       assert.equal(await findDevice(db, 140, 150_000), undefined);
     });
 
+    test('a target is counted and listed whatever it names, up to its limits', async () => {
+      await project(145);
+      const places = Array.from({ length: 10_000 }, (_, place) => place);
+      const groupOf = (place: number) => 145_000 + place;
+      const idOf = (place: number) => 165_000 + place;
+      const tag = (place: number) => `t${place % 50}`;
+      // Every other group is below the one before it.
+      const groups = places.map((place): NewRow<'groups'> => {
+        const id = groupOf(place);
+        const path = place % 2 ? `/${id - 1}/${id}/` : `/${id}/`;
+        return {
+          id,
+          project_id: 145,
+          parent_id: place % 2 ? id - 1 : 0,
+          name: `g${place}`,
+          path,
+          created_at: 1,
+        };
+      });
+      for (const chunk of chunksOf(db, groups)) await db.insertInto('groups').values(chunk).execute();
+      const rows = places.map((place) => ({
+        ...device(idOf(place), `d${place}`, 145),
+        group_id: groupOf(place),
+      }));
+      const tags = places.map((place) => ({ project_id: 145, tag: tag(place), device_id: idOf(place) }));
+      const others = places.slice(1, 50).map((place) => ({ ...tags[0], tag: tag(place) }));
+      await insertDevices(db, rows, [...tags, ...(others as typeof tags)]);
+      const every = places.slice(0, 50).map(tag);
+      const targets: [Target, number][] = [
+        [{ groups: places.map(groupOf) }, 10_000],
+        [{ groups: places.filter((place) => place % 2 === 0).map(groupOf) }, 10_000],
+        [{ groups: places.filter((place) => place % 2 === 1).map(groupOf) }, 5_000],
+        [{ groups: [groupOf(0)] }, 2],
+        [{ groups: [groupOf(1), 1] }, 1],
+        [{ groups: [1] }, 0],
+        [{ devices: places.map(idOf) }, 10_000],
+        [{ tags: every, match: 'any' }, 10_000],
+        [{ tags: every, match: 'all' }, 1],
+      ];
+      for (const [target, count] of targets) {
+        const shown = JSON.stringify(target).slice(0, 40);
+        assert.equal(await countTargeted(other, 145, target), count, shown);
+        assert.equal((await selectTargeted(other, 145, target)).length, count, shown);
+        assert.equal((await selectTargeted(other, 145, target, 1)).length, Math.min(count, 1), shown);
+        assert.equal(await countTargeted(other, 144, target), 0, shown);
+      }
+    });
+
     test('there may be more ids than a statement takes', async () => {
       const ids = Array.from({ length: 70_000 }, (_, place) => 1_000_000 + place);
       assert.deepEqual(await findDevices(db, 1, ids), []);
@@ -285,6 +335,23 @@ for (const { title, urlOf, skip } of databases) {
       for (const filter of [{ ids }, { notIds: ids }]) await listDevices(db, 1, filter, pageQuery({}));
       assert.equal((await selectTargets(db, 1, ids.map(String))).size, 0);
       assert.equal((await selectFinished(db, 1, ids.map(String))).size, 0);
+      assert.deepEqual(await selectReceiptsOfCommands(db, ids.map(String)), []);
+      assert.deepEqual(await findDeviceTypesNamed(db, 1, ids.map(String)), []);
+      await deleteReceiptsOfCommands(db, ids.map(String));
+    });
+
+    test('more pulses may be pending than a statement takes', async () => {
+      await project(146);
+      const pulses = Array.from({ length: 40_000 }, (_, place) =>
+        pulse(`pulse ${String(place).padStart(5, '0')}`, { all: true }, 100, 146),
+      );
+      await insertCommands(db, pulses, scopesOfTarget);
+      const pending = await selectPendingPulses(other, 146, ['all'], 1, 50);
+      assert.deepEqual(
+        pending.map(({ id }) => id),
+        pulses.map(({ id }) => id),
+      );
+      await deletePulsesBefore(db, 101);
     });
 
     test('a receipt that is said twice is one', async () => {

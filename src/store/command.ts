@@ -197,7 +197,12 @@ export async function selectPendingPulses(
     .execute();
   if (pending.length === 0) return [];
   const ids = [...new Set(pending.map((row) => row.command_id))].sort();
-  const rows = await db.selectFrom('commands').selectAll().where('id', 'in', ids).orderBy('id').execute();
+  const rows = await db
+    .selectFrom('commands')
+    .selectAll()
+    .where('id', 'in', among(db, ids))
+    .orderBy('id')
+    .execute();
   return rows.map(fromRow);
 }
 

@@ -1,3 +1,4 @@
+import { among } from './dialect.ts';
 import type { Db, NewRow, Row } from './schema.ts';
 
 export async function insertDeviceType(db: Db, row: NewRow<'device_types'>): Promise<void> {
@@ -15,7 +16,7 @@ export async function findDeviceTypesNamed(
     .selectFrom('device_types')
     .selectAll()
     .where('project_id', '=', projectId)
-    .where((eb) => eb.or([eb('id', 'in', names), eb('name', 'in', names)]))
+    .where((eb) => eb.or([eb('id', 'in', among(db, names)), eb('name', 'in', among(db, names))]))
     .execute();
 }
 

@@ -1,5 +1,4 @@
 import { sql } from 'kysely';
-import type { Target } from '../domain/device/target.ts';
 import { among, chunksOf } from './dialect.ts';
 import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, NewRow, Row } from './schema.ts';
@@ -122,52 +121,6 @@ export async function tagsOfDevices(db: Db, ids: readonly number[]): Promise<Map
     .execute();
   for (const row of rows) tags.get(row.device_id)?.push(row.tag);
   return tags;
-}
-
-function selectTargeted(db: Db, projectId: number, target: Target) {
-  let query = db.selectFrom('devices').where('devices.project_id', '=', projectId);
-  if ('devices' in target) query = query.where('devices.id', 'in', among(db, target.devices));
-  else if ('groups' in target) {
-    const inside = db
-      .selectFrom('groups')
-      .select('id')
-      .where('project_id', '=', projectId)
-      .where((eb) => eb.or(target.groups.map((id) => eb('path', 'like', `%/${id}/%`))));
-    query = query.where('devices.group_id', 'in', inside);
-  } else if ('tags' in target) {
-    let tagged = db
-      .selectFrom('device_tags')
-      .select('device_id')
-      .where('project_id', '=', projectId)
-      .where('tag', 'in', target.tags);
-    if (target.match === 'all') {
-      tagged = tagged
-        .groupBy('device_id')
-        .having((eb) => eb(eb.fn.count<number>('tag'), '=', target.tags.length));
-    }
-    query = query.where('devices.id', 'in', tagged);
-  }
-  return query;
-}
-
-export async function countTargeted(db: Db, projectId: number, target: Target): Promise<number> {
-  const row = await selectTargeted(db, projectId, target)
-    .select((eb) => eb.fn.countAll<number>().as('count'))
-    .executeTakeFirstOrThrow();
-  return Number(row.count);
-}
-
-/** The devices a target matches now, by id. */
-export async function listTargeted(
-  db: Db,
-  projectId: number,
-  target: Target,
-  limit?: number,
-): Promise<{ id: number; name: string }[]> {
-  const query = selectTargeted(db, projectId, target)
-    .select(['devices.id', 'devices.name'])
-    .orderBy('devices.id');
-  return (limit === undefined ? query : query.limit(limit)).execute();
 }
 
 export async function countDevices(

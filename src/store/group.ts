@@ -72,9 +72,22 @@ export async function listSubtree(db: Db, projectId: number, path: string): Prom
     .execute();
 }
 
-/** Every group of the project with its path. */
-export async function listGroupPaths(db: Db, projectId: number): Promise<{ id: number; path: string }[]> {
-  return db.selectFrom('groups').select(['id', 'path']).where('project_id', '=', projectId).execute();
+/** Every group of the project, with the ids from the root to itself. */
+export async function selectGroupPaths(
+  db: Db,
+  projectId: number,
+): Promise<{ id: number; path: readonly number[] }[]> {
+  const rows = await db
+    .selectFrom('groups')
+    .select(['id', 'path'])
+    .where('project_id', '=', projectId)
+    .execute();
+  return rows.map((row) => ({ id: row.id, path: idsOnPath(row.path) }));
+}
+
+/** The ids on a path, from the root to the group itself. */
+function idsOnPath(path: string): number[] {
+  return path.split('/').filter(Boolean).map(Number);
 }
 
 export async function hasChildGroups(db: Db, id: number): Promise<boolean> {

@@ -40,7 +40,11 @@ export async function insertReceipts(db: Db, receipts: readonly Receipt[]): Prom
 
 export async function selectReceiptsOfCommands(db: Db, commandIds: readonly string[]): Promise<Receipt[]> {
   if (commandIds.length === 0) return [];
-  const rows = await db.selectFrom('receipts').selectAll().where('command_id', 'in', commandIds).execute();
+  const rows = await db
+    .selectFrom('receipts')
+    .selectAll()
+    .where('command_id', 'in', among(db, commandIds))
+    .execute();
   return rows.map(fromRow);
 }
 
@@ -98,5 +102,5 @@ export async function selectReceipts(
 
 export async function deleteReceiptsOfCommands(db: Db, commandIds: readonly string[]): Promise<void> {
   if (commandIds.length === 0) return;
-  await db.deleteFrom('receipts').where('command_id', 'in', commandIds).execute();
+  await db.deleteFrom('receipts').where('command_id', 'in', among(db, commandIds)).execute();
 }

@@ -5,9 +5,9 @@
 
 import { z } from 'zod';
 import { type Command, selectCommand, selectCommands, updateCanceled } from '../../store/command.ts';
-import { countTargeted } from '../../store/device.ts';
 import { pageQuery } from '../../store/page.ts';
 import { selectReceipts } from '../../store/receipt.ts';
+import { countTargeted } from '../../store/target.ts';
 import { makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import type { Context } from '../context.ts';

@@ -1,8 +1,9 @@
 /** Coverage is the proof: of the devices a command is for, which have done it, and which have not. */
 
 import type { Command } from '../../store/command.ts';
-import { findDevices, listTargeted } from '../../store/device.ts';
+import { findDevices } from '../../store/device.ts';
 import { type Receipt, selectReceiptsOfCommands } from '../../store/receipt.ts';
+import { selectTargeted } from '../../store/target.ts';
 import type { Context } from '../context.ts';
 import type { ReceiptStatus } from '../device/protocol.ts';
 import { instant } from '../input.ts';
@@ -47,7 +48,7 @@ export async function coverageOfCommands(
   const byCommand = Map.groupBy(receipts, (receipt) => receipt.commandId);
   const coverages = new Map<string, CommandCoverage>();
   for (const command of commands) {
-    const targeted = await listTargeted(ctx.db, command.projectId, command.target);
+    const targeted = await selectTargeted(ctx.db, command.projectId, command.target);
     const heard = byCommand.get(command.id) ?? [];
     const moved = await movedAway(ctx, command.projectId, targeted, heard);
     coverages.set(command.id, coverageOf(ctx, command, [...targeted, ...moved], heard));

@@ -4,7 +4,7 @@
  */
 
 import { type Command, insertCommands, updateOutOfForce } from '../../store/command.ts';
-import { listGroupPaths } from '../../store/group.ts';
+import { selectGroupPaths } from '../../store/group.ts';
 import { insertFirstAnswer, selectFirstAnswer } from '../../store/idempotency.ts';
 import { takeLinkUse } from '../../store/link.ts';
 import { inTransaction } from '../../store/open.ts';
@@ -13,7 +13,7 @@ import { insertTriggers } from '../../store/trigger.ts';
 import { createCommits } from '../commit.ts';
 import type { Context } from '../context.ts';
 import { type CommandInForce, isState, retires } from '../device/in-force.ts';
-import { idsOnPath, scopesOfTarget } from '../device/target.ts';
+import { scopesOfTarget } from '../device/target.ts';
 import { Fault } from '../fault.ts';
 import type { IssueAnswer, IssueJob, Issues } from '../jobs.ts';
 import { sendPulse, sendState } from './send.ts';
@@ -149,8 +149,8 @@ async function groupPaths(
   );
   const paths = new Map<number, readonly number[]>();
   for (const projectId of projects) {
-    const rows = await ctx.cache.get(`group paths ${projectId}`, () => listGroupPaths(ctx.db, projectId));
-    for (const row of rows) paths.set(row.id, idsOnPath(row.path));
+    const rows = await ctx.cache.get(`group paths ${projectId}`, () => selectGroupPaths(ctx.db, projectId));
+    for (const row of rows) paths.set(row.id, row.path);
   }
   return (groupId) => paths.get(groupId) ?? [groupId];
 }

@@ -86,7 +86,8 @@ export function coversTarget(
 ): boolean {
   if ('all' in wide) return true;
   if ('groups' in wide && 'groups' in narrow) {
-    return narrow.groups.every((id) => pathOf(id).some((above) => wide.groups.includes(above)));
+    const known = new Set(wide.groups);
+    return narrow.groups.every((id) => pathOf(id).some((above) => known.has(above)));
   }
   if ('devices' in wide && 'devices' in narrow) {
     const known = new Set(wide.devices);

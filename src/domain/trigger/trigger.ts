@@ -1,7 +1,7 @@
 /** A trigger is one accepted call: it finds the action and issues a command for each step. */
 
 import { selectTriggerCommands } from '../../store/command.ts';
-import { listTargeted } from '../../store/device.ts';
+import { selectTargeted } from '../../store/target.ts';
 import { countOf, viewIssued } from '../command/command.ts';
 import { type Coverage, coverageOfCommands, waitForCoverage } from '../command/coverage.ts';
 import { fillParams } from '../command/function-catalogue.ts';
@@ -205,7 +205,7 @@ async function dryRun(ctx: Context, action: ReadyAction, call: Call): Promise<Tr
   const commands: TriggerAnswer['commands'] = [];
   for (const step of action.steps) {
     fillParams(step.function, step.params, scope);
-    const devices = await listTargeted(ctx.db, projectId, step.target, devicesInDryRunMax);
+    const devices = await selectTargeted(ctx.db, projectId, step.target, devicesInDryRunMax);
     commands.push({
       id: null,
       function: step.function,
