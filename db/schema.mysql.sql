@@ -54,6 +54,7 @@ create table alarms (
   noted_at bigint null,
   cleared_by varchar(200) collate utf8mb4_bin null,
   cleared_at bigint null,
+  event_id varchar(36) collate utf8mb4_bin null,
   index alarms_project (project_id, id),
   index alarms_rule (rule_id, device_id, id),
   unique index PRIMARY (id)

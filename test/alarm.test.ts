@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { systemCaller } from '../src/domain/access/caller.ts';
+import { senderOf } from '../src/domain/event/origin.ts';
+import { publishMessage } from '../src/domain/intake/publish.ts';
 import { makeDevice, makeStep } from './support/fleet.ts';
 import { bodyOf, codeOf, oneServer } from './support/management.ts';
 import { onEveryDatabase, type TestServer } from './support/server.ts';
@@ -17,11 +20,11 @@ onEveryDatabase('alarms', (start) => {
   const api = (path: string, call?: Parameters<TestServer['api']>[1]) => server().api(path, call);
   let types = 0;
 
-  /** A device of a type of its own, and a rule for it. */
-  async function setUp(rule: object, schema: object | boolean = {}) {
+  /** A device of a type of its own, and a rule for it. Without a schema, a message may be of any size. */
+  async function setUp(rule: object, schema: object | boolean | null = {}) {
     types += 1;
     const type = `type-${types}-${process.pid}`;
-    const message_types = [{ id: 'reading', schema }];
+    const message_types = schema === null ? [] : [{ id: 'reading', schema }];
     bodyOf(await api('/device-types', { body: { id: type, name: type, message_types } }), 201);
     const made = await makeDevice(server(), { name: `device of ${type}`, type });
     const device = await server().device(made.token);
@@ -47,6 +50,7 @@ onEveryDatabase('alarms', (start) => {
         first_seen: string;
         last_seen: string;
         notified: boolean;
+        observation: { temperature: number; event_id?: string };
       }[];
     const activity = async () => (await alarms()).map((alarm) => alarm.active);
     return { rule: created, type, made, say, alarms, activity };
@@ -247,6 +251,90 @@ onEveryDatabase('alarms', (start) => {
     await waitFor(async () => (await db.selectFrom('firings').select('id').execute()).length === 0, {
       what: 'the last firing to be forgotten',
     });
+  });
+
+  const large = (temperature: number) => ({ temperature, frame: 'x'.repeat(5 * 1_024 * 1_024) });
+
+  test('a large message is kept once: lists and the trigger log name its event, whoever needs it has it whole', async () => {
+    await using receiver = await startReceiver();
+    const eventId = `large-${types}`;
+    const screen = await server().device((await makeDevice(server(), { name: eventId })).token);
+    await makeStep(server(), eventId, 'show_toast', {
+      message: '{{ payload.observation.temperature }} degrees',
+    });
+    const { say, alarms, rule } = await setUp({ clear_when: cold, actions: [eventId] }, null);
+    const body = { name: `large ${types}`, url: receiver.url, filter: { alarm_rules: [rule.id] } };
+    const webhook = bodyOf(await api('/webhooks', { body }), 201);
+    const id = await say(large(42));
+
+    const list = JSON.stringify(bodyOf(await api(`/alarms?rule_id=${rule.id}`), 200));
+    assert.ok(list.length < 2_000, `${list.length} characters`);
+    const [alarm] = await alarms();
+    assert.deepEqual(alarm?.observation, { event_id: id });
+    assert.deepEqual(bodyOf(await api(`/alarms/${alarm?.id}`), 200).observation, large(42));
+    await receiver.got(1);
+    assert.deepEqual(receiver.received[0]?.json.observation, large(42));
+
+    await waitFor(() => screen.commands.some(({ params }) => params.message === '42 degrees'), {
+      what: 'the toast',
+    });
+    const [trigger] = bodyOf(await api(`/triggers?event_id=${eventId}`), 200).items;
+    const { call } = bodyOf(await api(`/triggers/${trigger.id}`), 200);
+    assert.deepEqual([call.payload.alarm_id, call.payload.observation], [alarm?.id, { event_id: id }]);
+
+    await say({ temperature: 10 });
+    await receiver.got(2);
+    assert.equal(receiver.received[1]?.json.active, false);
+    assert.deepEqual(receiver.received[1]?.json.observation, large(42), 'the message that raised it');
+    await api(`/webhooks/${webhook.id}`, { method: 'DELETE' });
+  });
+
+  test('a large message that raises and one that clears can share a commit', async () => {
+    await using receiver = await startReceiver();
+    const { made, rule } = await setUp({ clear_when: cold }, null);
+    const body = { name: `shared ${types}`, url: receiver.url, filter: { alarm_rules: [rule.id] } };
+    const webhook = bodyOf(await api('/webhooks', { body }), 201);
+    const { ctx } = server();
+    const sender = await senderOf(ctx, systemCaller(1, 'test'), made.id);
+    // Both in one turn.
+    await Promise.all(
+      [42, 10].map((degrees) => publishMessage(ctx, sender, { type: 'reading', payload: large(degrees) })),
+    );
+    await receiver.got(2);
+    assert.deepEqual(receiver.received.map(({ json }) => [json.active, json.observation]).sort(), [
+      [false, large(42)],
+      [true, large(42)],
+    ]);
+    await api(`/webhooks/${webhook.id}`, { method: 'DELETE' });
+  });
+
+  test('an alarm outlives the event of a large message', async () => {
+    await using receiver = await startReceiver();
+    const { say, alarms, rule } = await setUp({ clear_when: cold }, null);
+    const body = { name: `outlives ${types}`, url: receiver.url, filter: { alarm_rules: [rule.id] } };
+    const webhook = bodyOf(await api('/webhooks', { body }), 201);
+    const id = await say(large(42));
+    await receiver.got(1);
+    const { db } = server().ctx;
+    await db.deleteFrom('event_parts').where('event_id', '=', id).execute();
+    await db.deleteFrom('events').where('id', '=', id).execute();
+    const [alarm] = await alarms();
+    const cleared = bodyOf(await api(`/alarms/${alarm?.id}/clear`, { method: 'POST' }), 200);
+    assert.deepEqual([cleared.active, cleared.observation], [false, { event_id: id }]);
+    await receiver.got(2);
+    assert.deepEqual(receiver.received[1]?.json.observation, { event_id: id });
+    await api(`/webhooks/${webhook.id}`, { method: 'DELETE' });
+  });
+
+  test('an alarm from before events were named shows what it keeps', async () => {
+    const { say, alarms } = await setUp({}, null);
+    await say({ temperature: 31 });
+    const { db } = server().ctx;
+    const [before] = await alarms();
+    const kept = { event_id: null, observation_json: JSON.stringify(large(42)) };
+    await db.updateTable('alarms').set(kept).where('id', '=', String(before?.id)).execute();
+    assert.deepEqual((await alarms()).at(0)?.observation, large(42));
+    assert.deepEqual(bodyOf(await api(`/alarms/${before?.id}`), 200).observation, large(42));
   });
 
   test('people note alarms and clear them, and whoever was told is told', async () => {

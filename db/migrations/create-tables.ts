@@ -1,8 +1,8 @@
 import type { CreateTableBuilder, Kysely } from 'kysely';
-import { dialectOf, isIndexThere } from '../../src/store/dialect.ts';
+import { dialectOf, isColumnThere, isIndexThere } from '../../src/store/dialect.ts';
 import type { Tables } from '../../src/store/schema.ts';
 
-/** Makes tables and indexes that are not there yet, in both databases. */
+/** Makes tables, columns and indexes that are not there yet, in both databases. */
 export function createTables(db: Kysely<Tables>) {
   const { tableEnd } = dialectOf(db);
   return {
@@ -19,6 +19,14 @@ export function createTables(db: Kysely<Tables>) {
         await db.schema.createIndex(`${on}_${title}`).on(on).columns(columns).execute();
       } catch (error) {
         if (!isIndexThere(error)) throw error;
+      }
+    },
+    /** Null in the rows that are there. */
+    column: async (on: string, title: string, type: 'bigint' | `varchar(${number})`): Promise<void> => {
+      try {
+        await db.schema.alterTable(on).addColumn(title, type).execute();
+      } catch (error) {
+        if (!isColumnThere(error)) throw error;
       }
     },
   };

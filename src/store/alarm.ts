@@ -16,8 +16,10 @@ export type Alarm = {
   deviceId: number;
   device: AlarmDevice;
   messageType: string;
-  /** The message that raised it, as it came: a text of JSON, so that its numbers stay exact. */
-  observation: string;
+  /** The message that raised it; null for an alarm that keeps it whatever its size. */
+  eventId: string | null;
+  /** What that message says: JSON as it came, so that its numbers stay exact. Null when it is large: it is in the event. */
+  observation: string | null;
   active: boolean;
   firstSeen: number;
   lastSeen: number;
@@ -42,7 +44,8 @@ function fromRow(row: Row<'alarms'>): Alarm {
     deviceId: row.device_id,
     device: fromJson(row.device_json),
     messageType: row.message_type,
-    observation: row.observation_json,
+    eventId: row.event_id,
+    observation: row.observation_json || null,
     active: fromFlag(row.active),
     firstSeen: row.first_seen,
     lastSeen: row.last_seen,
@@ -68,7 +71,9 @@ function toRow(alarm: Change<Alarm>): Change<Row<'alarms'>> {
     device_id: alarm.deviceId,
     device_json: toJson(alarm.device),
     message_type: alarm.messageType,
-    observation_json: alarm.observation,
+    event_id: alarm.eventId,
+    // The column is never null: nothing stands for null, since it is no JSON.
+    observation_json: alarm.observation === null ? '' : alarm.observation,
     active: toFlag(alarm.active),
     first_seen: alarm.firstSeen,
     last_seen: alarm.lastSeen,

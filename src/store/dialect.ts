@@ -27,6 +27,25 @@ export function* chunksOf<T>(db: Db, rows: readonly T[]): Generator<T[]> {
   for (let from = 0; from < rows.length; from += rowsPerInsert) yield rows.slice(from, from + rowsPerInsert);
 }
 
+/** One packet of the database stays well below what servers take by default (16 MiB), twice that when written as hex. */
+const bytesPerInsert = 2 * 1_024 * 1_024;
+const largeRowsPerInsert = 200;
+
+/** The same for rows that may be large: in parts by their size. */
+export function* packetsOf<T>(rows: Iterable<T>, bytesOf: (row: T) => number): Generator<T[]> {
+  let part: T[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    part.push(row);
+    bytes += bytesOf(row);
+    if (bytes < bytesPerInsert && part.length < largeRowsPerInsert) continue;
+    yield part;
+    part = [];
+    bytes = 0;
+  }
+  if (part.length > 0) yield part;
+}
+
 /** MariaDB looks at every row of a table that is updated by a subquery; plain values it looks up. */
 const plainValuesMax = 1_000;
 
@@ -52,6 +71,7 @@ const mysqlDuplicate = 1062;
 const mysqlLockWaitTimeout = 1205;
 const mysqlDeadlock = 1213;
 const mysqlDuplicateKeyName = 1061;
+const mysqlDuplicateColumn = 1060;
 
 type DatabaseError = { errcode?: unknown; errno?: unknown; message?: unknown };
 
@@ -67,6 +87,12 @@ export function isDuplicate(error: unknown): boolean {
 export function isIndexThere(error: unknown): boolean {
   const { errno, message } = (error ?? {}) as DatabaseError;
   return errno === mysqlDuplicateKeyName || /index \S+ already exists/.test(String(message));
+}
+
+/** `alter table` found a column of that name; only migrations ask. */
+export function isColumnThere(error: unknown): boolean {
+  const { errno, message } = (error ?? {}) as DatabaseError;
+  return errno === mysqlDuplicateColumn || /duplicate column name/.test(String(message));
 }
 
 const awayCodes = new Set([

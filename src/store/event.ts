@@ -1,13 +1,10 @@
 /** The tables `events` and `event_parts`: what was said, whatever its size. */
 import type { EventKind, EventWithBody, StoredEvent } from '../domain/event/event.ts';
 import { fromJson, toJson } from './columns.ts';
-import { among } from './dialect.ts';
+import { among, packetsOf } from './dialect.ts';
 import { newestFirst, type Page, type PageQuery } from './page.ts';
 import type { Db, Row } from './schema.ts';
 
-/** One packet of the database stays well below what servers take by default (16 MiB), twice that when written as hex. */
-const bytesPerInsert = 2 * 1_024 * 1_024;
-const rowsPerInsert = 200;
 /** A body above this is kept in parts, so that no list has to carry it and it can be streamed. */
 export const inlineBytesMax = 64 * 1_024;
 const partBytes = 1_024 * 1_024;
@@ -53,20 +50,9 @@ export function isLarge({ bodyBytes }: { bodyBytes: number }): boolean {
 
 /** Stores events with their bodies, whatever their size. */
 export async function insertEvents(db: Db, events: readonly EventWithBody[]): Promise<void> {
-  let rows: Row<'events'>[] = [];
-  let bytes = 0;
-  const flush = async () => {
-    if (rows.length > 0) await db.insertInto('events').values(rows).execute();
-    rows = [];
-    bytes = 0;
-  };
-  for (const event of events) {
-    rows.push(toRow(event));
-    bytes += isLarge(event) ? 0 : event.bodyBytes;
-    if (bytes >= bytesPerInsert || rows.length >= rowsPerInsert) await flush();
-    if (isLarge(event)) await insertParts(db, event.id, event.body);
-  }
-  await flush();
+  for (const rows of packetsOf(events.map(toRow), (row) => row.body?.length ?? 0))
+    await db.insertInto('events').values(rows).execute();
+  for (const event of events) if (isLarge(event)) await insertParts(db, event.id, event.body);
 }
 
 async function insertParts(db: Db, eventId: string, body: Uint8Array): Promise<void> {

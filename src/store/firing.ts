@@ -1,5 +1,6 @@
 /** The table `firings`: actions that alarms are about to fire. */
 import { fromJson, toJson } from './columns.ts';
+import { packetsOf } from './dialect.ts';
 import type { Db, Row } from './schema.ts';
 
 export type Firing = {
@@ -7,8 +8,8 @@ export type Firing = {
   projectId: number;
   actionEventId: string;
   alarmId: string;
-  /** What templates of the action look into. */
-  payload: object;
+  /** What templates of the action look into; without the alarm's `observation` where that is large. */
+  payload: Record<string, unknown>;
 };
 
 function fromRow(row: Row<'firings'>): Firing {
@@ -32,7 +33,8 @@ function toRow(firing: Firing): Row<'firings'> {
 }
 
 export async function insertFirings(db: Db, firings: readonly Firing[]): Promise<void> {
-  if (firings.length > 0) await db.insertInto('firings').values(firings.map(toRow)).execute();
+  for (const rows of packetsOf(firings.map(toRow), (row) => row.payload_json.length))
+    await db.insertInto('firings').values(rows).execute();
 }
 
 /** Those that wait, oldest first, from the one after `after`. */

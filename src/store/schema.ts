@@ -257,6 +257,9 @@ type EventTables = {
     device_id: number;
     device_json: string;
     message_type: string;
+    /** The message that raised it. */
+    event_id: string | null;
+    /** Empty when the message is large: then it is in the event. */
     observation_json: string;
     active: number;
     first_seen: number;

@@ -20,21 +20,17 @@ import { makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import { holds } from '../condition.ts';
 import type { Context } from '../context.ts';
-import type { Origin } from '../event/event.ts';
+import type { EventWithBody, Origin } from '../event/event.ts';
 import { originOf, senderOf } from '../event/origin.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
 import { flagSchema, idSchema, instant, parseInput, timedPageSchema } from '../input.ts';
 import { readyRules } from './alarm-rule.ts';
 import { alarmLevels } from './level.ts';
+import { keptOf, shortObservation, wholeObservation } from './observation.ts';
 
-/** What was said: `json` is its text as it came, so that its numbers stay exact. */
-export type Observation = {
-  device: NonNullable<Origin['device']>;
-  payload: unknown;
-  json: string;
-  at: number;
-};
+/** A message with the device that said it. */
+export type Observed = { event: EventWithBody; device: NonNullable<Origin['device']>; payload: unknown };
 
 export type AlarmChange = {
   what: 'raised' | 'cleared';
@@ -48,7 +44,8 @@ export type AlarmChange = {
  * device: a message that meets `when` again only renews it, one that meets both ends it and raises the next. Without,
  * every message that meets `when` raises an alarm of its own.
  */
-export async function observe(tx: Db, rule: AlarmRule, seen: Observation): Promise<AlarmChange[]> {
+export async function observe(tx: Db, rule: AlarmRule, seen: Observed): Promise<AlarmChange[]> {
+  const { at } = seen.event;
   const meets = holds(rule.when, seen.payload);
   const clears = rule.clearWhen !== null && holds(rule.clearWhen, seen.payload);
   if (!meets && !clears) return [];
@@ -57,17 +54,17 @@ export async function observe(tx: Db, rule: AlarmRule, seen: Observation): Promi
   const changes: AlarmChange[] = [];
 
   if (meets && !clears && active) {
-    await updateAlarm(tx, active.id, { lastSeen: seen.at });
+    await updateAlarm(tx, active.id, { lastSeen: at });
     return [];
   }
   if (clears && active) {
-    const cleared = { active: false, lastSeen: seen.at, clearedAt: seen.at, clearedBy: null };
+    const cleared = { active: false, lastSeen: at, clearedAt: at, clearedBy: null };
     await updateAlarm(tx, active.id, cleared);
     changes.push({ what: 'cleared', alarm: { ...active, ...cleared }, isTold: active.notified });
   }
   if (meets) {
-    const isQuiet = latest !== undefined && latest.quietUntil > seen.at;
-    const quietUntil = isQuiet ? latest.quietUntil : seen.at + rule.cooldownSeconds * 1_000;
+    const isQuiet = latest !== undefined && latest.quietUntil > at;
+    const quietUntil = isQuiet ? latest.quietUntil : at + rule.cooldownSeconds * 1_000;
     // What meets both without an active one before is over as it begins.
     const isActive = !clears || active !== null;
     const alarm = newAlarm(rule, seen, { isActive, isTold: !isQuiet, quietUntil });
@@ -79,9 +76,10 @@ export async function observe(tx: Db, rule: AlarmRule, seen: Observation): Promi
 
 function newAlarm(
   rule: AlarmRule,
-  { device, json, at }: Observation,
+  { event, device }: Observed,
   { isActive, isTold, quietUntil }: { isActive: boolean; isTold: boolean; quietUntil: number },
 ): Alarm {
+  const { at } = event;
   const { id, name, type, group_id } = device;
   return {
     id: newId(at),
@@ -92,7 +90,7 @@ function newAlarm(
     deviceId: id,
     device: { id, name, type, group_id },
     messageType: rule.messageType,
-    observation: json,
+    ...keptOf(event),
     active: isActive,
     firstSeen: at,
     lastSeen: at,
@@ -121,15 +119,15 @@ export function payloadOfAlarm(alarm: Alarm, observation: unknown) {
   };
 }
 
-/** The body of an alarm's webhook; the observation's text is put in as it came. */
-export function alarmJson(alarm: Alarm): string {
+/** The body of an alarm's webhook; the observation is put in byte for byte. */
+export function bodyOfAlarm(alarm: Alarm, whole: Uint8Array): Buffer {
   const { observation: _, first_seen, last_seen, ...about } = payloadOfAlarm(alarm, null);
-  const head = JSON.stringify(about).slice(0, -1);
-  const tail = JSON.stringify({ first_seen, last_seen }).slice(1);
-  return `${head},"observation":${alarm.observation},${tail}`;
+  const head = `${JSON.stringify(about).slice(0, -1)},"observation":`;
+  const tail = `,${JSON.stringify({ first_seen, last_seen }).slice(1)}`;
+  return Buffer.concat([Buffer.from(head), whole, Buffer.from(tail)]);
 }
 
-function viewAlarm(alarm: Alarm) {
+function viewAlarm(alarm: Alarm, observation: unknown) {
   return {
     id: alarm.id,
     rule: { id: alarm.ruleId, name: alarm.ruleName },
@@ -137,7 +135,7 @@ function viewAlarm(alarm: Alarm) {
     active: alarm.active,
     device: alarm.device,
     message_type: alarm.messageType,
-    observation: JSON.parse(alarm.observation) as unknown,
+    observation,
     first_seen: instant(alarm.firstSeen),
     last_seen: instant(alarm.lastSeen),
     notified: alarm.notified,
@@ -157,16 +155,18 @@ const filterSchema = timedPageSchema.extend({
   device_id: idSchema.optional(),
 });
 
-/** Newest first. */
+/** Newest first. In place of a large observation they name its event. */
 export async function listAlarms(ctx: Context, caller: Caller, input: unknown) {
   const { active, noted, level, rule_id, device_id, ...paging } = parseInput(filterSchema, input);
   const filter = { active, noted, level, ruleId: rule_id, deviceId: device_id };
   const page = await selectAlarms(ctx.db, caller.projectId, filter, pageQuery(paging));
-  return { ...page, items: page.items.map(viewAlarm) };
+  return { ...page, items: page.items.map((alarm) => viewAlarm(alarm, shortObservation(alarm))) };
 }
 
 export async function getAlarm(ctx: Context, caller: Caller, id: string) {
-  return viewAlarm(await requireAlarm(ctx.db, caller, id));
+  const alarm = await requireAlarm(ctx.db, caller, id);
+  const observation = Buffer.from(await wholeObservation(ctx.db, alarm)).toString('utf8');
+  return viewAlarm(alarm, JSON.parse(observation) as unknown);
 }
 
 const noteSchema = z.strictObject({ note: z.string().trim().min(1).max(2_000) });
@@ -222,7 +222,7 @@ async function tellCleared(ctx: Context, caller: Caller, alarm: Alarm): Promise<
     origin: { ...origin, rule_id: ruleId },
     deviceId,
     mediaType: 'application/json',
-    body: Buffer.from(alarmJson(alarm)),
+    body: bodyOfAlarm(alarm, await wholeObservation(ctx.db, alarm)),
     to: rule?.webhookIds ?? [],
   });
 }

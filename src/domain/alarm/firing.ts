@@ -1,12 +1,15 @@
 /** The loop closes: an alarm fires actions. What is to be fired is written down with the alarm, and fired once. */
 
+import { selectAlarm } from '../../store/alarm.ts';
 import { isAway } from '../../store/dialect.ts';
 import { deleteFiring, type Firing, selectFirings } from '../../store/firing.ts';
+import type { Db } from '../../store/schema.ts';
 import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
 import type { TriggerCaller, TriggerRequest } from '../trigger/call.ts';
 import { fireTrigger } from '../trigger/trigger.ts';
 import { recordRefusal } from '../trigger/trigger-log.ts';
+import { shortObservation, wholeObservation } from './observation.ts';
 
 const firingsPerRound = 100;
 const againMs = 1_000;
@@ -49,7 +52,7 @@ async function fire(ctx: Context, firing: Firing): Promise<boolean> {
     signalOf: () => ctx.process.stopping,
   };
   try {
-    await fireTrigger(ctx, caller, request);
+    await fireTrigger(ctx, caller, await withObservation(ctx.db, firing, request));
   } catch (error) {
     if (isAway(error)) throw error;
     // An action that is gone or refuses is in the trigger log already.
@@ -60,4 +63,20 @@ async function fire(ctx: Context, firing: Firing): Promise<boolean> {
     await recordRefusal(ctx, caller, request, error);
   }
   return true;
+}
+
+/** With the alarm's observation where the firing has none because it is large; the trigger log names its event. */
+async function withObservation(
+  db: Db,
+  { projectId, alarmId, payload }: Firing,
+  request: TriggerRequest,
+): Promise<TriggerRequest> {
+  const alarm = 'observation' in payload ? undefined : await selectAlarm(db, projectId, alarmId);
+  if (!alarm) return request;
+  const observation: unknown = JSON.parse(Buffer.from(await wholeObservation(db, alarm)).toString('utf8'));
+  return {
+    ...request,
+    call: { ...request.call, payload: { ...payload, observation } },
+    loggedPayload: { ...payload, observation: shortObservation(alarm) },
+  };
 }

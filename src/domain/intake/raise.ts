@@ -4,7 +4,8 @@ import type { Alarm } from '../../store/alarm.ts';
 import type { AlarmRule } from '../../store/alarm-rule.ts';
 import type { Firing } from '../../store/firing.ts';
 import type { Db } from '../../store/schema.ts';
-import { type AlarmChange, alarmJson, observe, payloadOfAlarm } from '../alarm/alarm.ts';
+import { type AlarmChange, bodyOfAlarm, observe, payloadOfAlarm } from '../alarm/alarm.ts';
+import { wholeObservation } from '../alarm/observation.ts';
 import type { Outbox } from '../delivery/outbox.ts';
 import type { ReadyType } from '../device/device-type.ts';
 import { type EventWithBody, payloadOf } from '../event/event.ts';
@@ -29,26 +30,30 @@ export async function raiseAlarms(
   for (const rule of known.rules) {
     if (rule.typeId !== device.type_id || rule.messageType !== event.type || payload() === undefined)
       continue;
-    const json = Buffer.from(event.body).toString('utf8');
-    for (const change of await observe(tx, rule, { device, payload: payload(), json, at: event.at })) {
+    for (const change of await observe(tx, rule, { event, device, payload: payload() })) {
       if (!change.isTold) continue;
-      addAlarm(outbox, known, change, event.origin, rule.webhookIds);
+      const body = bodyOfAlarm(change.alarm, await observationOf(tx, outbox, change.alarm));
+      addAlarm(outbox, known, { ...change, body }, { origin: event.origin, named: rule.webhookIds });
       if (change.what === 'raised')
         outbox.addFirings(rule.actionEventIds.map((eventId) => firingOf(change.alarm, eventId, payload())));
     }
   }
 }
 
+/** What an alarm saw. The event may be of this very commit, and then it is not in the database yet. */
+async function observationOf(tx: Db, outbox: Outbox, alarm: Alarm): Promise<Uint8Array> {
+  const waiting = outbox.events.findLast(({ event }) => event.id === alarm.eventId);
+  return waiting ? waiting.event.body : wholeObservation(tx, alarm);
+}
+
 /** An alarm that was raised or cleared, as an event of its own. */
 function addAlarm(
   outbox: Outbox,
   known: Known,
-  { what, alarm }: AlarmChange,
-  origin: EventWithBody['origin'],
-  named: readonly string[],
+  { what, alarm, body }: AlarmChange & { body: Buffer },
+  { origin, named }: { origin: EventWithBody['origin']; named: readonly string[] },
 ): void {
   const at = what === 'raised' ? alarm.firstSeen : (alarm.clearedAt ?? alarm.lastSeen);
-  const body = Buffer.from(alarmJson(alarm));
   const event: EventWithBody = {
     id: newId(at),
     projectId: alarm.projectId,
@@ -75,6 +80,7 @@ function firingOf(alarm: Alarm, actionEventId: string, observation: unknown): Fi
     projectId: alarm.projectId,
     actionEventId,
     alarmId: alarm.id,
-    payload: payloadOfAlarm(alarm, observation),
+    // A large one is read from its event when the action is fired.
+    payload: payloadOfAlarm(alarm, alarm.observation === null ? undefined : observation),
   };
 }

@@ -36,6 +36,8 @@ export type TriggerStatus = (typeof triggerStatuses)[number];
 
 export type TriggerRequest = CallOptions & {
   call: Call;
+  /** What the trigger log keeps as the payload, where that is not the whole of it. */
+  loggedPayload?: unknown;
   source: TriggerSource;
   /** The caller's own name for this call, and the hash of everything it sent. */
   idempotency: { key: string; callHash: string } | null;

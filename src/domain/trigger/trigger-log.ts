@@ -19,10 +19,12 @@ import { type TriggerCaller, type TriggerRequest, type TriggerStatus, triggerSta
 const reasonMax = 500;
 const userAgentMax = 200;
 
+type LoggedRequest = Pick<TriggerRequest, 'call' | 'loggedPayload' | 'source'>;
+
 /** One line of the trigger log. */
 export function newTrigger(
   caller: TriggerCaller,
-  { call, source }: Pick<TriggerRequest, 'call' | 'source'>,
+  { call, loggedPayload = call.payload, source }: LoggedRequest,
   of: { id: string; action: ReadyAction | null; status: TriggerStatus; reason: string | null; now: number },
 ): Trigger {
   return {
@@ -37,7 +39,7 @@ export function newTrigger(
     linkId: caller.linkId,
     address: caller.address,
     userAgent: caller.userAgent?.slice(0, userAgentMax) ?? null,
-    call: { sensor_data: call.sensorData, payload: call.payload, query: call.query },
+    call: { sensor_data: call.sensorData, payload: loggedPayload, query: call.query },
     createdAt: of.now,
   };
 }
@@ -46,7 +48,7 @@ export function newTrigger(
 export async function recordSeen(
   ctx: Context,
   caller: TriggerCaller,
-  request: Pick<TriggerRequest, 'call' | 'source'>,
+  request: LoggedRequest,
   reason: string,
 ): Promise<void> {
   const trigger = newTrigger(caller, request, {
