@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { systemCaller } from '../src/domain/access/caller.ts';
 import { listDeliveries } from '../src/domain/delivery/delivery.ts';
 import { createWebhook } from '../src/domain/webhook/webhook.ts';
-import { listWebhooksOf } from '../src/store/webhook.ts';
+import { selectProjectWebhooks } from '../src/store/webhook.ts';
 import { type MadeDevice, makeDevice, makeGroup } from './support/fleet.ts';
 import { bodyOf, makeKey, makeTenant, oneServer, type Tenant } from './support/management.ts';
 import { type Answer, adminKey, type Call, onEveryDatabase, request } from './support/server.ts';
@@ -384,7 +384,7 @@ onEveryDatabase('webhooks of Mainflux', (start) => {
       ['DELETE', '/webhooks', { webhook_ids: [own.id] }],
     ] as const)
       assertRefused(await call(path, { method, body }), 404, `${method} of one that is no thing's`);
-    const left = (await listWebhooksOf(server().ctx.db, 1)).map(({ id }) => id);
+    const left = (await selectProjectWebhooks(server().ctx.db, 1)).map(({ id }) => id);
     assert.ok(left.includes(own.id));
     assert.ok(gone.every(({ id }) => !left.includes(id)));
   });

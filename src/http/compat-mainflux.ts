@@ -10,10 +10,10 @@ import { Fault } from '../domain/fault.ts';
 import { requireShallow } from '../domain/json.ts';
 import {
   createThingWebhooks,
-  deleteThingWebhooks,
   getThingWebhook,
   listGroupWebhooks,
   listThingWebhooks,
+  removeThingWebhooks,
   replaceThingWebhook,
 } from '../domain/webhook/thing-webhook.ts';
 import type { Gate } from './auth.ts';
@@ -89,7 +89,7 @@ export function useMainfluxWebhooks(app: Express, { ctx, gate }: { ctx: Context;
       }),
     );
     const remove = write(async (caller, request, response) => {
-      await deleteThingWebhooks(ctx, caller, request.body);
+      await removeThingWebhooks(ctx, caller, request.body);
       response.status(204).end();
     });
     app.delete(`${prefix}/webhooks`, remove);

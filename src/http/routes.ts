@@ -37,7 +37,7 @@ import {
   listCommands,
   listReceipts,
 } from '../domain/command/command.ts';
-import { cancelDelivery, getDelivery, listDeliveries, listLogs } from '../domain/delivery/delivery.ts';
+import { cancelDelivery, getDelivery, listDeliveries, listWebhookLogs } from '../domain/delivery/delivery.ts';
 import { replayDelivery, replayRange } from '../domain/delivery/replay.ts';
 import { testWebhook } from '../domain/delivery/trial.ts';
 import {
@@ -73,9 +73,9 @@ import { revealSecret, rotateSecret } from '../domain/webhook/secret.ts';
 import {
   changeWebhook,
   createWebhook,
-  deleteWebhook,
   getWebhook,
   listWebhooks,
+  removeWebhook,
 } from '../domain/webhook/webhook.ts';
 import { testAction } from './action.ts';
 import { sendEventBody } from './event.ts';
@@ -148,12 +148,12 @@ export const routes: readonly Route[] = [
   route('get', '/webhooks', manage, ok(({ ctx, caller, query }) => listWebhooks(ctx, caller, query))),
   route('get', '/webhooks/:id', manage, ok(({ ctx, caller, text }) => getWebhook(ctx, caller, text('id')))),
   route('patch', '/webhooks/:id', manage, ok(({ ctx, caller, text, body }) => changeWebhook(ctx, caller, text('id'), body))),
-  route('delete', '/webhooks/:id', manage, gone(({ ctx, caller, text }) => deleteWebhook(ctx, caller, text('id')))),
+  route('delete', '/webhooks/:id', manage, gone(({ ctx, caller, text }) => removeWebhook(ctx, caller, text('id')))),
   route('get', '/webhooks/:id/secret', manage, ok(({ ctx, caller, text }) => revealSecret(ctx, caller, text('id')))),
   route('post', '/webhooks/:id/rotate-secret', manage, ok(({ ctx, caller, text, body }) => rotateSecret(ctx, caller, text('id'), body))),
   route('post', '/webhooks/:id/test', manage, ok(({ ctx, caller, text, body }) => testWebhook(ctx, caller, text('id'), body))),
   route('get', '/webhooks/:id/deliveries', read, ok(({ ctx, caller, text, query }) => listDeliveries(ctx, caller, query, text('id')))),
-  route('get', '/webhooks/:id/logs', read, ok(({ ctx, caller, text, query }) => listLogs(ctx, caller, text('id'), query))),
+  route('get', '/webhooks/:id/logs', read, ok(({ ctx, caller, text, query }) => listWebhookLogs(ctx, caller, text('id'), query))),
   route('post', '/webhooks/:id/replay', manage, ok(({ ctx, caller, text, body }) => replayRange(ctx, caller, text('id'), body))),
 
   route('get', '/deliveries', read, ok(({ ctx, caller, query }) => listDeliveries(ctx, caller, query))),

@@ -1,23 +1,74 @@
+/** The table `deliveries`: one event for one webhook, and whose turn it is. */
+import type { DeliveryStatus } from '../domain/delivery/attempt.ts';
+import { type Change, defined, isEmpty } from './columns.ts';
 import { among, chunksOf } from './dialect.ts';
-import { type Page, type PageQuery, pageOf } from './page.ts';
-import type { Db, NewRow, Row } from './schema.ts';
+import type { Db, Row } from './schema.ts';
 
-/** Tries in vain stay `pending`; `waiting` is for one before it, of the same device, of an ordered webhook. */
-export type DeliveryStatus =
-  | 'waiting'
-  | 'pending'
-  | 'sending'
-  | 'delivered'
-  | 'exhausted'
-  | 'failed'
-  | 'canceled';
+export type Delivery = {
+  id: string;
+  projectId: number;
+  webhookId: string;
+  eventId: string;
+  status: DeliveryStatus;
+  attempts: number;
+  /** When a pending one is due. */
+  nextAt: number;
+  /** The node that is sending it. */
+  nodeId: string | null;
+  /** Of which order it is, while it is unfinished and has to keep its turn. */
+  orderKey: string | null;
+  lastStatus: number | null;
+  lastError: string | null;
+  createdAt: number;
+  finishedAt: number | null;
+};
 
-export async function insertDeliveries(db: Db, rows: readonly NewRow<'deliveries'>[]): Promise<void> {
+/** For the files of the store. */
+export function deliveryOf(row: Row<'deliveries'>): Delivery {
+  return {
+    id: row.id,
+    projectId: row.project_id,
+    webhookId: row.webhook_id,
+    eventId: row.event_id,
+    status: row.status as DeliveryStatus,
+    attempts: row.attempts,
+    nextAt: row.next_at,
+    nodeId: row.node_id,
+    orderKey: row.order_key,
+    lastStatus: row.last_status,
+    lastError: row.last_error,
+    createdAt: row.created_at,
+    finishedAt: row.finished_at,
+  };
+}
+
+function toRow(delivery: Delivery): Row<'deliveries'>;
+function toRow(change: Change<Delivery>): Change<Row<'deliveries'>>;
+function toRow(delivery: Change<Delivery>): Change<Row<'deliveries'>> {
+  return {
+    id: delivery.id,
+    project_id: delivery.projectId,
+    webhook_id: delivery.webhookId,
+    event_id: delivery.eventId,
+    status: delivery.status,
+    attempts: delivery.attempts,
+    next_at: delivery.nextAt,
+    node_id: delivery.nodeId,
+    order_key: delivery.orderKey,
+    last_status: delivery.lastStatus,
+    last_error: delivery.lastError,
+    created_at: delivery.createdAt,
+    finished_at: delivery.finishedAt,
+  };
+}
+
+export async function insertDeliveries(db: Db, deliveries: readonly Delivery[]): Promise<void> {
+  const rows = deliveries.map((delivery) => toRow(delivery));
   for (const chunk of chunksOf(db, rows)) await db.insertInto('deliveries').values(chunk).execute();
 }
 
-/** Webhooks that are enabled and have a delivery due: one look into the index for each. */
-export async function listDueWebhooks(db: Db, now: number): Promise<string[]> {
+/** The ids of webhooks that are enabled and have a delivery due: one look into the index for each. */
+export async function selectDueWebhookIds(db: Db, now: number): Promise<string[]> {
   const rows = await db
     .selectFrom('webhooks')
     .select('webhooks.id')
@@ -43,7 +94,7 @@ export async function listDueWebhooks(db: Db, now: number): Promise<string[]> {
 export async function claimDeliveries(
   db: Db,
   claim: { webhookId: string; nodeId: string; now: number; limit: number },
-): Promise<Row<'deliveries'>[]> {
+): Promise<Delivery[]> {
   const { webhookId, nodeId, now, limit } = claim;
   const due = await db
     .selectFrom('deliveries')
@@ -62,14 +113,15 @@ export async function claimDeliveries(
     .where('id', 'in', among(db, ids))
     .where('status', '=', 'pending')
     .executeTakeFirst();
-  if (Number(claimed.numUpdatedRows) === due.length) return due;
-  return db
+  if (Number(claimed.numUpdatedRows) === due.length) return due.map(deliveryOf);
+  const ours = await db
     .selectFrom('deliveries')
     .selectAll()
     .where('id', 'in', among(db, ids))
     .where('status', '=', 'sending')
     .where('node_id', '=', nodeId)
     .execute();
+  return ours.map(deliveryOf);
 }
 
 /** Gives back what a node has claimed and not settled: everything, or of these ids alone. */
@@ -108,8 +160,8 @@ async function everyWebhook(db: Db) {
   );
 }
 
-/** What a node has claimed and not settled. */
-export async function listClaimed(db: Db, nodeId: string): Promise<string[]> {
+/** The ids of what a node has claimed and not settled. */
+export async function selectClaimedIds(db: Db, nodeId: string): Promise<string[]> {
   const rows = await db
     .selectFrom('deliveries')
     .select('deliveries.id')
@@ -121,8 +173,8 @@ export async function listClaimed(db: Db, nodeId: string): Promise<string[]> {
 }
 
 export type Settlement = Pick<
-  Row<'deliveries'>,
-  'id' | 'status' | 'attempts' | 'next_at' | 'last_status' | 'last_error' | 'finished_at'
+  Delivery,
+  'id' | 'status' | 'attempts' | 'nextAt' | 'lastStatus' | 'lastError' | 'finishedAt'
 >;
 
 /**
@@ -138,19 +190,20 @@ export async function settleDeliveries(
   for (const group of alike.values()) {
     const [first] = group;
     if (!first) continue;
-    const { id: _id, ...change } = first;
-    const isFinished = first.finished_at !== null;
+    const ids = group.map((settlement) => settlement.id);
     await db
       .updateTable('deliveries')
-      .set({ ...change, node_id: null, ...(isFinished ? { order_key: null } : {}) })
-      .where(
-        'id',
-        'in',
-        among(
-          db,
-          group.map((settlement) => settlement.id),
-        ),
-      )
+      .set({
+        status: first.status,
+        attempts: first.attempts,
+        next_at: first.nextAt,
+        last_status: first.lastStatus,
+        last_error: first.lastError,
+        finished_at: first.finishedAt,
+        node_id: null,
+        ...(first.finishedAt === null ? {} : { order_key: null }),
+      })
+      .where('id', 'in', among(db, ids))
       .where('status', '=', 'sending')
       .where('node_id', '=', nodeId)
       .execute();
@@ -201,86 +254,29 @@ export async function releaseTurns(tx: Db, webhookId: string, now: number): Prom
     .execute();
 }
 
-export type DeliveryFilter = {
-  webhook_id?: string;
-  status?: string | undefined;
-  event_id?: string | undefined;
-};
-
-/** Newest first, with the event each is of. */
-export async function listDeliveries(
-  db: Db,
-  projectId: number,
-  filter: DeliveryFilter,
-  page: PageQuery,
-): Promise<Page<DeliveryRow>> {
-  let query = selectDeliveries(db).where('deliveries.project_id', '=', projectId);
-  if (filter.webhook_id !== undefined) query = query.where('deliveries.webhook_id', '=', filter.webhook_id);
-  if (filter.event_id !== undefined) query = query.where('deliveries.event_id', '=', filter.event_id);
-  if (filter.status !== undefined) query = query.where('deliveries.status', '=', filter.status);
-  if (page.cursor) query = query.where('deliveries.id', '<', page.cursor);
-  const rows = await query
-    .orderBy('deliveries.id', 'desc')
-    .limit(page.limit + 1)
-    .execute();
-  return pageOf(rows, page.limit, (row) => row.id);
-}
-
-export type DeliveryRow = Row<'deliveries'> & {
-  event_kind: string | null;
-  event_type: string | null;
-  event_label: string | null;
-  event_device_id: number | null;
-};
-
-function selectDeliveries(db: Db) {
-  return db
-    .selectFrom('deliveries')
-    .leftJoin('events', 'events.id', 'deliveries.event_id')
-    .selectAll('deliveries')
-    .select([
-      'events.kind as event_kind',
-      'events.type as event_type',
-      'events.label as event_label',
-      'events.device_id as event_device_id',
-    ]);
-}
-
-export async function findDelivery(db: Db, projectId: number, id: string): Promise<DeliveryRow | undefined> {
-  return selectDeliveries(db)
-    .where('deliveries.project_id', '=', projectId)
-    .where('deliveries.id', '=', id)
-    .executeTakeFirst();
-}
-
 /** The deliveries of these events to one webhook. */
-export async function findDeliveriesOf(
+export async function selectDeliveriesOfEvents(
   db: Db,
   webhookId: string,
   eventIds: readonly string[],
-): Promise<Row<'deliveries'>[]> {
+): Promise<Delivery[]> {
   if (eventIds.length === 0) return [];
-  return db
+  const rows = await db
     .selectFrom('deliveries')
     .selectAll()
     .where('webhook_id', '=', webhookId)
     .where('event_id', 'in', among(db, eventIds))
     .execute();
+  return rows.map(deliveryOf);
 }
 
-export async function updateDelivery(db: Db, id: string, change: Partial<Row<'deliveries'>>): Promise<void> {
-  await db.updateTable('deliveries').set(change).where('id', '=', id).execute();
-}
-
-/** How many of a webhook's deliveries are in each status. */
-export async function countDeliveries(db: Db, webhookId: string): Promise<Map<string, number>> {
-  const rows = await db
-    .selectFrom('deliveries')
-    .select(['status', (eb) => eb.fn.countAll<number>().as('count')])
-    .where('webhook_id', '=', webhookId)
-    .groupBy('status')
+export async function updateDelivery(db: Db, id: string, change: Change<Delivery>): Promise<void> {
+  if (isEmpty(change)) return;
+  await db
+    .updateTable('deliveries')
+    .set(defined(toRow(change)))
+    .where('id', '=', id)
     .execute();
-  return new Map(rows.map((row) => [row.status, Number(row.count)]));
 }
 
 export async function deleteWebhookDeliveries(db: Db, webhookId: string): Promise<void> {

@@ -1,3 +1,4 @@
+/** The table `nodes`: the servers that are up. */
 import type { Db } from './schema.ts';
 
 /** The node is alive at `now`. */
@@ -7,8 +8,8 @@ export async function beatNode(db: Db, id: string, now: number): Promise<void> {
     await db.insertInto('nodes').ignore().values({ id, seen_at: now }).execute();
 }
 
-/** Nodes that have not been seen since. */
-export async function listDeadNodes(db: Db, since: number): Promise<string[]> {
+/** The ids of the nodes that have not been seen since. */
+export async function selectDeadNodeIds(db: Db, since: number): Promise<string[]> {
   const rows = await db.selectFrom('nodes').select('id').where('seen_at', '<', since).execute();
   return rows.map((row) => row.id);
 }

@@ -2,7 +2,7 @@ import { type Page, type PageQuery, pageOf } from './page.ts';
 import type { Db, Row } from './schema.ts';
 
 /** Tables whose rows belong to a project and have a text id: these two queries are the same for all of them. */
-type OwnedTable = 'device_types' | 'webhooks';
+type OwnedTable = 'device_types';
 
 export async function findOwned<T extends OwnedTable>(
   db: Db,
@@ -33,7 +33,7 @@ export async function listOwned<T extends OwnedTable>(
 function selectOwned(db: Db, table: OwnedTable, projectId: number) {
   // What is asked of the row is in each of the tables; the type of one stands for all.
   return db
-    .selectFrom(table as 'webhooks')
+    .selectFrom(table as 'device_types')
     .selectAll()
     .where('project_id', '=', projectId);
 }

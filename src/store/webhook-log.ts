@@ -1,12 +1,61 @@
+/** The table `webhook_logs`: a line for every attempt and every test. */
+import type { LogLevel } from '../domain/delivery/attempt.ts';
 import { chunksOf } from './dialect.ts';
-import { type Page, type PageQuery, pageOf } from './page.ts';
-import type { Db, NewRow, Row } from './schema.ts';
+import { newestFirst, type Page, type PageQuery } from './page.ts';
+import type { Db, Row } from './schema.ts';
 
 /** An entry has up to 16 KiB of answer, so that few of them fill a packet. */
 const rowsPerInsert = 100;
 
-export async function insertWebhookLogs(db: Db, rows: readonly NewRow<'webhook_logs'>[]): Promise<void> {
-  for (const chunk of chunksOf(db, rows)) {
+export type WebhookLog = {
+  id: string;
+  projectId: number;
+  webhookId: string;
+  /** Null for a test. */
+  deliveryId: string | null;
+  level: LogLevel;
+  message: string;
+  attempt: number | null;
+  status: number | null;
+  durationMs: number | null;
+  answer: string | null;
+  at: number;
+};
+
+function fromRow(row: Row<'webhook_logs'>): WebhookLog {
+  return {
+    id: row.id,
+    projectId: row.project_id,
+    webhookId: row.webhook_id,
+    deliveryId: row.delivery_id,
+    level: row.level as LogLevel,
+    message: row.message,
+    attempt: row.attempt,
+    status: row.status,
+    durationMs: row.duration_ms,
+    answer: row.answer,
+    at: row.at,
+  };
+}
+
+function toRow(log: WebhookLog): Row<'webhook_logs'> {
+  return {
+    id: log.id,
+    project_id: log.projectId,
+    webhook_id: log.webhookId,
+    delivery_id: log.deliveryId,
+    level: log.level,
+    message: log.message,
+    attempt: log.attempt,
+    status: log.status,
+    duration_ms: log.durationMs,
+    answer: log.answer,
+    at: log.at,
+  };
+}
+
+export async function insertWebhookLogs(db: Db, logs: readonly WebhookLog[]): Promise<void> {
+  for (const chunk of chunksOf(db, logs.map(toRow))) {
     for (let from = 0; from < chunk.length; from += rowsPerInsert) {
       await db
         .insertInto('webhook_logs')
@@ -17,30 +66,26 @@ export async function insertWebhookLogs(db: Db, rows: readonly NewRow<'webhook_l
 }
 
 /** Newest first. */
-export async function listWebhookLogs(
+export async function selectWebhookLogs(
   db: Db,
   webhookId: string,
-  filter: { levels?: readonly string[] | undefined },
+  filter: { levels?: readonly LogLevel[] | undefined },
   page: PageQuery,
-): Promise<Page<Row<'webhook_logs'>>> {
+): Promise<Page<WebhookLog>> {
   let query = db.selectFrom('webhook_logs').selectAll().where('webhook_id', '=', webhookId);
   if (filter.levels !== undefined) query = query.where('level', 'in', filter.levels);
-  if (page.cursor) query = query.where('id', '<', page.cursor);
-  const rows = await query
-    .orderBy('id', 'desc')
-    .limit(page.limit + 1)
-    .execute();
-  return pageOf(rows, page.limit, (row) => row.id);
+  return newestFirst(query, page, fromRow);
 }
 
 /** Every entry about one delivery, oldest first. */
-export async function listDeliveryLogs(db: Db, deliveryId: string): Promise<Row<'webhook_logs'>[]> {
-  return db
+export async function selectDeliveryLogs(db: Db, deliveryId: string): Promise<WebhookLog[]> {
+  const rows = await db
     .selectFrom('webhook_logs')
     .selectAll()
     .where('delivery_id', '=', deliveryId)
     .orderBy('id')
     .execute();
+  return rows.map(fromRow);
 }
 
 export async function deleteWebhookLogs(db: Db, webhookId: string): Promise<void> {

@@ -1,50 +1,165 @@
+/** The table `webhooks`: subscriptions of others, their secrets and headers sealed. */
 import { sql } from 'kysely';
+import type { WebhookFilter } from '../domain/webhook/filter.ts';
+import type { SignatureScheme } from '../domain/webhook/signature.ts';
+import { type Change, defined, fromFlag, fromJson, isEmpty, toFlag, toJson } from './columns.ts';
 import { deleteWebhookDeliveries } from './delivery.ts';
-import { type Page, type PageQuery, pageOf } from './page.ts';
-import type { Db, NewRow, Row } from './schema.ts';
+import { oldestFirst, type Page, type PageQuery } from './page.ts';
+import type { Db, Row } from './schema.ts';
 import { deleteWebhookLogs } from './webhook-log.ts';
 
-export async function insertWebhooks(db: Db, rows: NewRow<'webhooks'>[]): Promise<void> {
-  if (rows.length > 0) await db.insertInto('webhooks').values(rows).execute();
+export type Webhook = {
+  id: string;
+  projectId: number;
+  /** The device that it belongs to and ends with; null for one of the project. */
+  deviceId: number | null;
+  moduleId: string | null;
+  name: string;
+  description: string;
+  url: string;
+  signature: SignatureScheme;
+  secretSealed: string | null;
+  oldSecretSealed: string | null;
+  oldSecretUntil: number | null;
+  /** They hold the receivers' keys. */
+  headersSealed: string;
+  body: string | null;
+  commandUrl: string | null;
+  commandSecretSealed: string | null;
+  filter: WebhookFilter;
+  metadata: Record<string, unknown>;
+  ordered: boolean;
+  enabled: boolean;
+  disabledReason: string | null;
+  failingSince: number | null;
+  lastSuccessAt: number | null;
+  createdAt: number;
+  updatedAt: number;
+};
+
+const noDevice = 0;
+
+function fromRow(row: Row<'webhooks'>): Webhook {
+  return {
+    id: row.id,
+    projectId: row.project_id,
+    deviceId: row.device_id === noDevice ? null : row.device_id,
+    moduleId: row.module_id,
+    name: row.name,
+    description: row.description,
+    url: row.url,
+    signature: row.signature as SignatureScheme,
+    secretSealed: row.secret_sealed,
+    oldSecretSealed: row.old_secret_sealed,
+    oldSecretUntil: row.old_secret_until,
+    headersSealed: row.headers_sealed,
+    body: row.body,
+    commandUrl: row.command_url,
+    commandSecretSealed: row.command_secret_sealed,
+    filter: fromJson(row.filter_json),
+    metadata: fromJson(row.metadata_json),
+    ordered: fromFlag(row.ordered),
+    enabled: fromFlag(row.enabled),
+    disabledReason: row.disabled_reason,
+    failingSince: row.failing_since,
+    lastSuccessAt: row.last_success_at,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}
+
+function toRow(webhook: Webhook): Row<'webhooks'>;
+function toRow(change: Change<Webhook>): Change<Row<'webhooks'>>;
+function toRow(webhook: Change<Webhook>): Change<Row<'webhooks'>> {
+  return {
+    id: webhook.id,
+    project_id: webhook.projectId,
+    device_id: webhook.deviceId === null ? noDevice : webhook.deviceId,
+    module_id: webhook.moduleId,
+    name: webhook.name,
+    description: webhook.description,
+    url: webhook.url,
+    signature: webhook.signature,
+    secret_sealed: webhook.secretSealed,
+    old_secret_sealed: webhook.oldSecretSealed,
+    old_secret_until: webhook.oldSecretUntil,
+    headers_sealed: webhook.headersSealed,
+    body: webhook.body,
+    command_url: webhook.commandUrl,
+    command_secret_sealed: webhook.commandSecretSealed,
+    filter_json: toJson(webhook.filter),
+    metadata_json: toJson(webhook.metadata),
+    ordered: toFlag(webhook.ordered),
+    enabled: toFlag(webhook.enabled),
+    disabled_reason: webhook.disabledReason,
+    failing_since: webhook.failingSince,
+    last_success_at: webhook.lastSuccessAt,
+    created_at: webhook.createdAt,
+    updated_at: webhook.updatedAt,
+  };
+}
+
+export async function insertWebhooks(db: Db, webhooks: readonly Webhook[]): Promise<void> {
+  if (webhooks.length > 0)
+    await db
+      .insertInto('webhooks')
+      .values(webhooks.map((webhook) => toRow(webhook)))
+      .execute();
+}
+
+export async function selectWebhook(db: Db, projectId: number, id: string): Promise<Webhook | undefined> {
+  const row = await selectWebhooksOf(db, projectId).where('id', '=', id).executeTakeFirst();
+  return row && fromRow(row);
 }
 
 /** Every webhook of the project, by id: they are few, and all of them are asked about every event. */
-export async function listWebhooksOf(db: Db, projectId: number): Promise<Row<'webhooks'>[]> {
-  return db.selectFrom('webhooks').selectAll().where('project_id', '=', projectId).orderBy('id').execute();
+export async function selectProjectWebhooks(db: Db, projectId: number): Promise<Webhook[]> {
+  return (await selectWebhooksOf(db, projectId).orderBy('id').execute()).map(fromRow);
 }
 
 export type WebhookListFilter = {
   enabled?: boolean | undefined;
   /** A part of the name or the URL. */
   text?: string | undefined;
-  device_id?: number | undefined;
 };
 
-export async function listWebhooks(
+export async function selectWebhooks(
   db: Db,
   projectId: number,
-  filter: WebhookListFilter,
+  { enabled, text }: WebhookListFilter,
   page: PageQuery,
-): Promise<Page<Row<'webhooks'>>> {
-  let query = db.selectFrom('webhooks').selectAll().where('project_id', '=', projectId);
-  if (filter.enabled !== undefined) query = query.where('enabled', '=', filter.enabled ? 1 : 0);
-  if (filter.device_id !== undefined) query = query.where('device_id', '=', filter.device_id);
-  if (filter.text !== undefined) {
-    const { text } = filter;
+): Promise<Page<Webhook>> {
+  let query = selectWebhooksOf(db, projectId);
+  if (enabled !== undefined) query = query.where('enabled', '=', toFlag(enabled));
+  if (text !== undefined)
     query = query.where((eb) =>
       eb.or([eb(sql<number>`instr(name, ${text})`, '>', 0), eb(sql<number>`instr(url, ${text})`, '>', 0)]),
     );
-  }
-  if (page.cursor) query = query.where('id', '>', page.cursor);
-  const rows = await query
-    .orderBy('id')
-    .limit(page.limit + 1)
-    .execute();
-  return pageOf(rows, page.limit, (row) => row.id);
+  return oldestFirst(query, page, fromRow);
 }
 
-export async function updateWebhook(db: Db, id: string, change: Partial<Row<'webhooks'>>): Promise<void> {
-  await db.updateTable('webhooks').set(change).where('id', '=', id).execute();
+function selectWebhooksOf(db: Db, projectId: number) {
+  return db.selectFrom('webhooks').selectAll().where('project_id', '=', projectId);
+}
+
+/** The ids of the webhooks that belong to a device alone. */
+export async function selectDeviceWebhookIds(db: Db, projectId: number, deviceId: number): Promise<string[]> {
+  const rows = await db
+    .selectFrom('webhooks')
+    .select('id')
+    .where('project_id', '=', projectId)
+    .where('device_id', '=', deviceId)
+    .execute();
+  return rows.map((row) => row.id);
+}
+
+export async function updateWebhook(db: Db, id: string, change: Change<Webhook>): Promise<void> {
+  if (isEmpty(change)) return;
+  await db
+    .updateTable('webhooks')
+    .set(defined(toRow(change)))
+    .where('id', '=', id)
+    .execute();
 }
 
 /**
@@ -65,17 +180,6 @@ export async function deleteWebhook(db: Db, id: string): Promise<void> {
   await deleteWebhookDeliveries(db, id);
   await deleteWebhookLogs(db, id);
   await db.deleteFrom('webhooks').where('id', '=', id).execute();
-}
-
-/** The ids of the webhooks that belong to a device alone. */
-export async function listDeviceWebhooks(db: Db, projectId: number, deviceId: number): Promise<string[]> {
-  const rows = await db
-    .selectFrom('webhooks')
-    .select('id')
-    .where('project_id', '=', projectId)
-    .where('device_id', '=', deviceId)
-    .execute();
-  return rows.map((row) => row.id);
 }
 
 export async function deleteProjectWebhooks(db: Db, projectId: number): Promise<void> {

@@ -11,9 +11,9 @@ import {
   selectAlarmRulesInUse,
   updateAlarmRule,
 } from '../../store/alarm-rule.ts';
-import { findOwned } from '../../store/owned.ts';
 import { pageQuery } from '../../store/page.ts';
 import type { Db } from '../../store/schema.ts';
+import { selectWebhook } from '../../store/webhook.ts';
 import { holdInventory, makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import { conditionSchema } from '../condition.ts';
@@ -91,7 +91,7 @@ async function requireAttached(
   given: { webhooks?: readonly string[] | undefined; actions?: readonly string[] | undefined },
 ): Promise<void> {
   for (const id of given.webhooks ?? []) {
-    if (!(await findOwned(db, 'webhooks', projectId, id)))
+    if (!(await selectWebhook(db, projectId, id)))
       throw new Fault('unknown_target', `there is no webhook ${id}`);
   }
   for (const eventId of given.actions ?? []) {

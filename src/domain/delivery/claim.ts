@@ -1,9 +1,14 @@
 /** From what is due to what is sent: claimed with its event, made into a request, or given back unsent. */
 
-import { claimDeliveries, listClaimed, listDueWebhooks, releaseDeliveries } from '../../store/delivery.ts';
+import {
+  claimDeliveries,
+  type Delivery,
+  releaseDeliveries,
+  selectClaimedIds,
+  selectDueWebhookIds,
+} from '../../store/delivery.ts';
 import { isAway } from '../../store/dialect.ts';
 import { isLarge, selectEventsById } from '../../store/event.ts';
-import type { Row } from '../../store/schema.ts';
 import type { Context } from '../context.ts';
 import type { StoredEvent } from '../event/event.ts';
 import { Fault } from '../fault.ts';
@@ -14,7 +19,7 @@ import { requestOf } from './request.ts';
 
 /** The webhooks that have work due. */
 export async function findDueWebhooks(ctx: Pick<Context, 'db' | 'now'>): Promise<string[]> {
-  return listDueWebhooks(ctx.db, ctx.now());
+  return selectDueWebhookIds(ctx.db, ctx.now());
 }
 
 /** Claims up to `limit` due deliveries of a webhook, with their events. */
@@ -24,24 +29,24 @@ export async function claimDue(
   limit: number,
 ): Promise<ClaimedDelivery[]> {
   const claim = { webhookId, nodeId: ctx.process.nodeId, now: ctx.now(), limit };
-  const rows = await claimDeliveries(ctx.db, claim);
+  const deliveries = await claimDeliveries(ctx.db, claim);
   const found = await selectEventsById(
     ctx.db,
-    rows.map((row) => row.event_id),
+    deliveries.map((delivery) => delivery.eventId),
   );
   const events = new Map(found.map((event) => [event.id, event]));
-  return rows.map((row) => claimedDelivery(row, events.get(row.event_id) ?? null));
+  return deliveries.map((delivery) => claimedDelivery(delivery, events.get(delivery.eventId) ?? null));
 }
 
-export function claimedDelivery(row: Row<'deliveries'>, event: StoredEvent | null): ClaimedDelivery {
-  // What the store keeps in parts is read in parts for the attempt, and takes no memory until then.
+export function claimedDelivery(delivery: Delivery, event: StoredEvent | null): ClaimedDelivery {
   return {
-    id: row.id,
-    projectId: row.project_id,
-    webhookId: row.webhook_id,
-    eventId: row.event_id,
-    attempts: row.attempts,
-    orderKey: row.order_key,
+    id: delivery.id,
+    projectId: delivery.projectId,
+    webhookId: delivery.webhookId,
+    eventId: delivery.eventId,
+    attempts: delivery.attempts,
+    orderKey: delivery.orderKey,
+    // What the store keeps in parts is read in parts for the attempt, and takes no memory until then.
     event: event !== null && isLarge(event) ? { ...event, body: null } : event,
   };
 }
@@ -64,7 +69,7 @@ export async function giveBackStrays(
   ctx: Pick<Context, 'db' | 'now' | 'process'>,
   held: ReadonlySet<string>,
 ): Promise<void> {
-  const claimed = await listClaimed(ctx.db, ctx.process.nodeId);
+  const claimed = await selectClaimedIds(ctx.db, ctx.process.nodeId);
   const strays = claimed.filter((id) => !held.has(id));
   await releaseDeliveries(ctx.db, ctx.process.nodeId, ctx.now(), strays);
 }

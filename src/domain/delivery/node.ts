@@ -1,7 +1,7 @@
 /** This process among those that share the database: as long as it beats, what it has claimed is its own. */
 
 import { releaseDeliveries, releaseOrphans } from '../../store/delivery.ts';
-import { beatNode, deleteNode, listDeadNodes } from '../../store/node.ts';
+import { beatNode, deleteNode, selectDeadNodeIds } from '../../store/node.ts';
 import type { Context } from '../context.ts';
 
 /** A node beats every two seconds; when it has not for this long, others take up what it claimed. */
@@ -17,7 +17,7 @@ export async function arrive(ctx: Pick<Context, 'db' | 'now' | 'process'>): Prom
 export async function keepAlive(ctx: Pick<Context, 'db' | 'now' | 'log' | 'process'>): Promise<void> {
   const now = ctx.now();
   await beatNode(ctx.db, ctx.process.nodeId, now);
-  for (const dead of await listDeadNodes(ctx.db, now - deadAfterMs)) {
+  for (const dead of await selectDeadNodeIds(ctx.db, now - deadAfterMs)) {
     if (dead === ctx.process.nodeId) continue;
     await releaseDeliveries(ctx.db, dead, now);
     await deleteNode(ctx.db, dead);

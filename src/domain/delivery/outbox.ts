@@ -2,10 +2,10 @@
  * What a transaction writes besides its own rows: events, and a delivery for every webhook that gets one. Filled while
  * the transaction runs, written at its end, handed to the outgoing door when it is committed.
  */
-import { hasUnfinished, insertDeliveries } from '../../store/delivery.ts';
+import { type Delivery, hasUnfinished, insertDeliveries } from '../../store/delivery.ts';
 import { insertEvents } from '../../store/event.ts';
 import { type Firing, insertFirings } from '../../store/firing.ts';
-import type { Db, NewRow, Row } from '../../store/schema.ts';
+import type { Db } from '../../store/schema.ts';
 import { holdWebhook } from '../../store/webhook.ts';
 import type { Context } from '../context.ts';
 import type { EventWithBody, StoredEvent } from '../event/event.ts';
@@ -29,12 +29,12 @@ export type Outbox = {
 export function createOutbox(ctx: Pick<Context, 'now' | 'live' | 'process'>): Outbox {
   const now = ctx.now();
   const events: { event: EventWithBody; deliveries: number }[] = [];
-  const deliveries: NewRow<'deliveries'>[] = [];
+  const deliveries: Delivery[] = [];
   const firings: Firing[] = [];
   const claimed: ClaimedDelivery[] = [];
   const waking = new Set<string>();
   const capacity = new Map<string, number>();
-  const ordered: NewRow<'deliveries'>[] = [];
+  const ordered: Delivery[] = [];
 
   /** The first attempt is ours right away where a lane has capacity, so that nobody has to look for it. */
   function takeCapacity(webhookId: string): boolean {
@@ -47,12 +47,15 @@ export function createOutbox(ctx: Pick<Context, 'now' | 'live' | 'process'>): Ou
     let count = 0;
     for (const webhook of webhooks) {
       count += 1;
-      const row = newDelivery(webhook, event, now);
+      const delivery = newDelivery(webhook, event, now);
       const isOurs = !webhook.ordered && takeCapacity(webhook.id);
-      if (isOurs) Object.assign(row, { status: 'sending', node_id: ctx.process.nodeId });
-      deliveries.push(row);
-      if (webhook.ordered) ordered.push(row);
-      if (isOurs) claimed.push(claimedDelivery(row, event));
+      if (isOurs) {
+        delivery.status = 'sending';
+        delivery.nodeId = ctx.process.nodeId;
+      }
+      deliveries.push(delivery);
+      if (webhook.ordered) ordered.push(delivery);
+      if (isOurs) claimed.push(claimedDelivery(delivery, event));
       else waking.add(webhook.id);
     }
     events.push({ event, deliveries: count });
@@ -61,13 +64,13 @@ export function createOutbox(ctx: Pick<Context, 'now' | 'live' | 'process'>): Ou
   /** Those that are not the first of their order wait until the turn is passed to them (store/delivery.ts). */
   async function takeTurns(tx: Db): Promise<void> {
     // In one order everywhere, so that two transactions never wait for each other.
-    for (const webhookId of [...new Set(ordered.map((row) => row.webhook_id))].sort())
+    for (const webhookId of [...new Set(ordered.map((delivery) => delivery.webhookId))].sort())
       await holdWebhook(tx, webhookId);
     const taken = new Set<string>();
-    for (const row of ordered) {
-      const key = row.order_key ?? '';
+    for (const delivery of ordered) {
+      const key = delivery.orderKey ?? '';
       const isTaken = taken.has(key) || (await hasUnfinished(tx, key));
-      row.status = isTaken ? 'waiting' : 'pending';
+      delivery.status = isTaken ? 'waiting' : 'pending';
       taken.add(key);
     }
   }
@@ -101,20 +104,20 @@ export function orderKeyOf(webhook: ReadyWebhook, deviceId: number | null): stri
 }
 
 /** A delivery that is due at once. */
-export function newDelivery(webhook: ReadyWebhook, event: StoredEvent, now: number): Row<'deliveries'> {
+export function newDelivery(webhook: ReadyWebhook, event: StoredEvent, now: number): Delivery {
   return {
     id: newId(now),
-    project_id: event.projectId,
-    webhook_id: webhook.id,
-    event_id: event.id,
+    projectId: event.projectId,
+    webhookId: webhook.id,
+    eventId: event.id,
     status: 'pending',
     attempts: 0,
-    next_at: now,
-    node_id: null,
-    order_key: orderKeyOf(webhook, event.deviceId),
-    last_status: null,
-    last_error: null,
-    created_at: now,
-    finished_at: null,
+    nextAt: now,
+    nodeId: null,
+    orderKey: orderKeyOf(webhook, event.deviceId),
+    lastStatus: null,
+    lastError: null,
+    createdAt: now,
+    finishedAt: null,
   };
 }

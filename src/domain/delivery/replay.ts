@@ -1,10 +1,16 @@
 /** Sending again: one delivery, or everything of a time range. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
-import { findDeliveriesOf, hasUnfinished, insertDeliveries, updateDelivery } from '../../store/delivery.ts';
+import {
+  type Delivery,
+  hasUnfinished,
+  insertDeliveries,
+  selectDeliveriesOfEvents,
+  updateDelivery,
+} from '../../store/delivery.ts';
 import { selectEventsBetween } from '../../store/event.ts';
 import { inTransaction } from '../../store/open.ts';
-import type { Db, Row } from '../../store/schema.ts';
+import type { Db } from '../../store/schema.ts';
 import { holdWebhook } from '../../store/webhook.ts';
 import { makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
@@ -25,14 +31,14 @@ const eventsMax = 10_000;
 
 /** Sends a delivery again from the start of the schedule, under the same id. One that is being sent is left to that. */
 export async function replayDelivery(ctx: Context, caller: Caller, id: string) {
-  const row = await makeChange(ctx, caller, async (tx, note) => {
+  const { webhookId } = await makeChange(ctx, caller, async (tx, note) => {
     const found = await requireDelivery(tx, caller, id);
-    const webhook = readyWebhook(ctx, await requireWebhook(tx, caller, found.webhook_id));
-    await restart(ctx, tx, webhook, found);
+    const webhook = readyWebhook(ctx, await requireWebhook(tx, caller, found.webhookId));
+    await restart(ctx, tx, webhook, found, found.event.deviceId);
     await note('delivery.replay', { kind: 'delivery', id });
     return found;
   });
-  ctx.live.outbound.wake([row.webhook_id]);
+  ctx.live.outbound.wake([webhookId]);
   return getDelivery(ctx, caller, id);
 }
 
@@ -40,18 +46,20 @@ async function restart(
   ctx: Context,
   tx: Db,
   webhook: ReadyWebhook,
-  row: Row<'deliveries'> & { event_device_id?: number | null },
-) {
-  if (row.status === 'sending' || row.status === 'waiting') return;
-  const now = ctx.now();
-  const fresh = { attempts: 0, next_at: now, finished_at: null, last_error: null, last_status: null };
+  { id, status, finishedAt }: Delivery,
+  deviceId: number | null,
+): Promise<void> {
+  if (status === 'sending' || status === 'waiting') return;
   // One that is not finished has its turn already.
-  const orderKey = row.finished_at === null ? null : orderKeyOf(webhook, row.event_device_id ?? null);
-  const status = await statusInTurn(tx, webhook, orderKey);
-  await updateDelivery(tx, row.id, {
-    ...fresh,
-    status,
-    ...(orderKey === null ? {} : { order_key: orderKey }),
+  const orderKey = finishedAt === null ? null : orderKeyOf(webhook, deviceId);
+  await updateDelivery(tx, id, {
+    attempts: 0,
+    nextAt: ctx.now(),
+    finishedAt: null,
+    lastError: null,
+    lastStatus: null,
+    status: await statusInTurn(tx, webhook, orderKey),
+    orderKey: orderKey ?? undefined,
   });
 }
 
@@ -139,18 +147,18 @@ async function replayEvents(
   events: readonly StoredEvent[],
   { passing, delivered }: { passing: ReadonlySet<string>; delivered: boolean },
 ): Promise<number> {
-  const known = await findDeliveriesOf(
+  const known = await selectDeliveriesOfEvents(
     tx,
     webhook.id,
     events.map((event) => event.id),
   );
-  const byEvent = new Map(known.map((row) => [row.event_id, row]));
+  const byEvent = new Map(known.map((delivery) => [delivery.eventId, delivery]));
   let replayed = 0;
   for (const event of events) {
-    const row = byEvent.get(event.id);
-    if (row) {
-      if (row.finished_at === null || (row.status === 'delivered' && !delivered)) continue;
-      await restart(ctx, tx, webhook, { ...row, event_device_id: event.deviceId });
+    const delivery = byEvent.get(event.id);
+    if (delivery) {
+      if (delivery.finishedAt === null || (delivery.status === 'delivered' && !delivered)) continue;
+      await restart(ctx, tx, webhook, delivery, event.deviceId);
       replayed += 1;
     } else if (passing.has(event.id)) {
       await addDelivery(ctx, tx, webhook, event);
@@ -161,12 +169,17 @@ async function replayEvents(
 }
 
 async function addDelivery(ctx: Context, tx: Db, webhook: ReadyWebhook, event: StoredEvent): Promise<void> {
-  const row = newDelivery(webhook, event, ctx.now());
-  await insertDeliveries(tx, [{ ...row, status: await statusInTurn(tx, webhook, row.order_key) }]);
+  const delivery = newDelivery(webhook, event, ctx.now());
+  const status = await statusInTurn(tx, webhook, delivery.orderKey);
+  await insertDeliveries(tx, [{ ...delivery, status }]);
 }
 
 /** Whether it is the delivery's turn; the webhook is held from here on where there are turns. */
-async function statusInTurn(tx: Db, webhook: ReadyWebhook, orderKey: string | null) {
+async function statusInTurn(
+  tx: Db,
+  webhook: ReadyWebhook,
+  orderKey: string | null,
+): Promise<'pending' | 'waiting'> {
   if (orderKey === null) return 'pending';
   await holdWebhook(tx, webhook.id);
   return (await hasUnfinished(tx, orderKey)) ? 'waiting' : 'pending';

@@ -1,10 +1,10 @@
 /** Writes what came of attempts. At least once: a delivery is finished only by what was written after the answer. */
 
+import type { Change } from '../../store/columns.ts';
 import { passTurn, type Settlement, settleDeliveries } from '../../store/delivery.ts';
 import { inTransaction } from '../../store/open.ts';
-import type { NewRow } from '../../store/schema.ts';
-import { holdWebhook, updateWebhook } from '../../store/webhook.ts';
-import { insertWebhookLogs } from '../../store/webhook-log.ts';
+import { holdWebhook, updateWebhook, type Webhook } from '../../store/webhook.ts';
+import { insertWebhookLogs, type WebhookLog } from '../../store/webhook-log.ts';
 import { createCommits } from '../commit.ts';
 import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
@@ -35,7 +35,7 @@ type Settled = Attempt & {
   webhook: ReadyWebhook | undefined;
   verdict: Verdict;
   settlement: Settlement;
-  log: NewRow<'webhook_logs'>;
+  log: WebhookLog;
 };
 
 /** Writes what came of attempts, those that end in the same turn in one commit. */
@@ -51,7 +51,7 @@ export function createSettlements(ctx: Context): Settlements {
     }
     const health = healthOf(settled, successes, now);
     const turns = settled.filter(
-      ({ delivery, settlement }) => delivery.orderKey !== null && settlement.finished_at !== null,
+      ({ delivery, settlement }) => delivery.orderKey !== null && settlement.finishedAt !== null,
     );
     await inTransaction(ctx.db, async (tx) => {
       for (const id of [...new Set(turns.map(({ delivery }) => delivery.webhookId))].sort())
@@ -69,7 +69,7 @@ export function createSettlements(ctx: Context): Settlements {
       for (const [id, change] of [...health].sort(([one], [other]) => (one < other ? -1 : 1)))
         await updateWebhook(tx, id, change);
     });
-    for (const [id, { last_success_at: at }] of health) if (at !== undefined) successes.set(id, at);
+    for (const [id, { lastSuccessAt: at }] of health) if (at != null) successes.set(id, at);
     for (const { delivery } of settled)
       if (health.has(delivery.webhookId)) forgetWebhooks(ctx, delivery.projectId);
     for (const each of settled) tell(ctx, each);
@@ -96,33 +96,28 @@ function settledBy(attempt: Attempt, webhook: ReadyWebhook | undefined, now: num
       id: delivery.id,
       status: verdict.status,
       attempts,
-      next_at: now + (verdict.retryInMs ?? 0),
-      last_status: answered?.status ?? null,
-      last_error: verdict.status === 'delivered' ? null : message,
-      finished_at: verdict.retryInMs === undefined ? now : null,
+      nextAt: now + (verdict.retryInMs ?? 0),
+      lastStatus: answered?.status ?? null,
+      lastError: verdict.status === 'delivered' ? null : message,
+      finishedAt: verdict.retryInMs === undefined ? now : null,
     },
     log: {
       id: newId(now),
-      project_id: delivery.projectId,
-      webhook_id: delivery.webhookId,
-      delivery_id: delivery.id,
+      projectId: delivery.projectId,
+      webhookId: delivery.webhookId,
+      deliveryId: delivery.id,
       level: verdict.level,
       message,
       attempt: attempts,
       status: answered?.status ?? null,
-      duration_ms: answered === null ? null : Math.round(answered.durationMs),
+      durationMs: answered === null ? null : Math.round(answered.durationMs),
       answer: answered?.answer ?? null,
       at: now,
     },
   };
 }
 
-type Health = {
-  failing_since?: number | null;
-  last_success_at?: number;
-  enabled?: number;
-  disabled_reason?: string;
-};
+type Health = Change<Pick<Webhook, 'failingSince' | 'lastSuccessAt' | 'enabled' | 'disabledReason'>>;
 
 /**
  * What has to be known of the webhooks for the next attempt, of those alone where it changes: whether they fail, since
@@ -139,17 +134,17 @@ function healthOf(
     const before = changes.get(id);
     const change: Health = { ...before };
     if (verdict.status === 'delivered') {
-      const isOver = webhook?.failingSince != null || before?.failing_since != null;
+      const isOver = webhook?.failingSince != null || before?.failingSince != null;
       if (isOver || now - (successes.get(id) ?? 0) >= successEveryMs)
-        Object.assign(change, { failing_since: null, last_success_at: now });
+        Object.assign(change, { failingSince: null, lastSuccessAt: now });
     } else if (
       !(outcome instanceof Fault) &&
       webhook?.failingSince === null &&
-      before?.failing_since === undefined
+      before?.failingSince === undefined
     )
-      change.failing_since = now;
+      change.failingSince = now;
     if (verdict.disables !== undefined)
-      Object.assign(change, { enabled: 0, disabled_reason: verdict.disables });
+      Object.assign(change, { enabled: false, disabledReason: verdict.disables });
     if (Object.keys(change).length > 0) changes.set(id, change);
   }
   return changes;
@@ -163,8 +158,8 @@ function tell(ctx: Pick<Context, 'feed'>, { delivery, verdict, settlement, log }
     webhookId,
     deliveryId,
     outcome: verdict.status,
-    status: settlement.last_status,
-    milliseconds: log.duration_ms ?? 0,
+    status: settlement.lastStatus,
+    milliseconds: log.durationMs ?? 0,
   });
   if (verdict.disables === undefined) return;
   ctx.feed.publish({ kind: 'webhook-disabled', projectId, webhookId, reason: verdict.disables });

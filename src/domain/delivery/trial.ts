@@ -9,7 +9,6 @@ import { originOf, senderOf } from '../event/origin.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
 import { idSchema, nameSchema, parseInput } from '../input.ts';
-
 import { readyWebhook } from '../webhook/ready-webhook.ts';
 import { requireWebhook } from '../webhook/webhook.ts';
 import { isDelivered, type Outcome, type OutgoingRequest } from './attempt.ts';
@@ -49,14 +48,14 @@ export async function testWebhook(ctx: Context, caller: Caller, id: string, inpu
   await insertWebhookLogs(ctx.db, [
     {
       id: newId(ctx.now()),
-      project_id: webhook.projectId,
-      webhook_id: id,
-      delivery_id: null,
+      projectId: webhook.projectId,
+      webhookId: id,
+      deliveryId: null,
       level: delivered ? 'INFO' : 'ERROR',
       message: `test: ${delivered ? `delivered: ${outcome.status}` : problem}`.slice(0, messageMax),
       attempt: null,
       status: outcome.status,
-      duration_ms: Math.round(outcome.durationMs),
+      durationMs: Math.round(outcome.durationMs),
       answer: outcome.answer,
       at: ctx.now(),
     },

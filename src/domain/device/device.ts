@@ -18,7 +18,7 @@ import { findGroupsByName } from '../../store/group.ts';
 import { pageQuery } from '../../store/page.ts';
 import type { Db, NewRow, Row } from '../../store/schema.ts';
 import { takeNumbers } from '../../store/sequence.ts';
-import { deleteWebhook, listDeviceWebhooks } from '../../store/webhook.ts';
+import { deleteWebhook, selectDeviceWebhookIds } from '../../store/webhook.ts';
 import { holdInventory, makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import { hashToken, makeToken } from '../access/token.ts';
@@ -281,7 +281,7 @@ export async function deleteDevice(ctx: Context, caller: Caller, id: number): Pr
     await holdInventory(tx, caller);
     const row = await requireDevice(tx, caller, id);
     await deleteDeviceRow(tx, id);
-    for (const webhookId of await listDeviceWebhooks(tx, caller.projectId, id))
+    for (const webhookId of await selectDeviceWebhookIds(tx, caller.projectId, id))
       await deleteWebhook(tx, webhookId);
     await note('device.delete', { kind: 'device', id }, { name: row.name });
   });

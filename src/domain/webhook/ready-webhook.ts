@@ -1,8 +1,6 @@
 /** A webhook ready for use: secrets opened, templates parsed. Kept in the cache for a second, like everything there. */
 
-import { fromJson } from '../../store/columns.ts';
-import type { Row } from '../../store/schema.ts';
-import { listWebhooksOf } from '../../store/webhook.ts';
+import { selectProjectWebhooks, type Webhook } from '../../store/webhook.ts';
 import type { Context } from '../context.ts';
 import type { StoredEvent } from '../event/event.ts';
 import type { Template } from '../template.ts';
@@ -40,8 +38,8 @@ export async function readyWebhooks(
   projectId: number,
 ): Promise<ReadonlyMap<string, ReadyWebhook>> {
   return ctx.cache.get(cacheName(projectId), async () => {
-    const rows = await listWebhooksOf(ctx.db, projectId);
-    return new Map(rows.map((row) => [row.id, readyWebhook(ctx, row)]));
+    const webhooks = await selectProjectWebhooks(ctx.db, projectId);
+    return new Map(webhooks.map((webhook) => [webhook.id, readyWebhook(ctx, webhook)]));
   });
 }
 
@@ -52,38 +50,44 @@ export function forgetWebhooks(ctx: Pick<Context, 'cache'>, projectId: number): 
 
 const cacheName = (projectId: number) => `webhooks ${projectId}`;
 
-export function readyWebhook(ctx: Pick<Context, 'seal'>, row: Row<'webhooks'>): ReadyWebhook {
-  const { seal } = ctx;
-  const secret = row.secret_sealed === null ? null : seal.open(secretLabel, row.secret_sealed);
-  const old = row.old_secret_sealed === null ? null : seal.open(secretLabel, row.old_secret_sealed);
-  const oldUntil = row.old_secret_until ?? 0;
-  const commandSecret =
-    row.command_secret_sealed === null ? null : seal.open(commandSecretLabel, row.command_secret_sealed);
-  const headers = Object.entries(
-    fromJson<Record<string, string>>(seal.open(headersLabel, row.headers_sealed)),
+export function readyWebhook(ctx: Pick<Context, 'seal'>, webhook: Webhook): ReadyWebhook {
+  const open = (label: string, sealed: string | null) =>
+    sealed === null ? null : ctx.seal.open(label, sealed);
+  const secret = open(secretLabel, webhook.secretSealed);
+  const old = open(secretLabel, webhook.oldSecretSealed);
+  const oldUntil = webhook.oldSecretUntil ?? 0;
+  const commandSecret = open(commandSecretLabel, webhook.commandSecretSealed);
+  const headers = Object.entries(headersOf(ctx, webhook)).map(
+    ([name, value]) => [name, parseWebhookTemplate(value)] as const,
   );
-  const templates = headers.map(([name, value]) => [name, parseWebhookTemplate(value)] as const);
   return {
-    id: row.id,
-    projectId: row.project_id,
-    moduleId: row.module_id,
-    name: row.name,
-    url: row.url,
-    scheme: row.signature as SignatureScheme,
+    id: webhook.id,
+    projectId: webhook.projectId,
+    moduleId: webhook.moduleId,
+    name: webhook.name,
+    url: webhook.url,
+    scheme: webhook.signature,
     secretsAt: (now, forCommand) => {
       if (forCommand && commandSecret !== null) return [commandSecret];
       const kept = old !== null && oldUntil > now ? [old] : [];
       return secret === null ? kept : [secret, ...kept];
     },
-    headers: templates,
-    body: row.body === null ? null : parseWebhookTemplate(row.body),
-    isTemplated: templates.some(([, template]) => template.some((part) => typeof part !== 'string')),
-    commandUrl: row.command_url,
-    filter: fromJson<WebhookFilter>(row.filter_json),
-    ordered: row.ordered === 1,
-    enabled: row.enabled === 1,
-    failingSince: row.failing_since,
+    headers,
+    body: webhook.body === null ? null : parseWebhookTemplate(webhook.body),
+    isTemplated: headers.some(([, template]) => template.some((part) => typeof part !== 'string')),
+    commandUrl: webhook.commandUrl,
+    filter: webhook.filter,
+    ordered: webhook.ordered,
+    enabled: webhook.enabled,
+    failingSince: webhook.failingSince,
   };
+}
+
+export function headersOf(
+  { seal }: Pick<Context, 'seal'>,
+  { headersSealed }: Pick<Webhook, 'headersSealed'>,
+): Record<string, string> {
+  return JSON.parse(seal.open(headersLabel, headersSealed));
 }
 
 /** The webhooks an event goes to: those that were named, and those whose filter lets it pass. */

@@ -3,11 +3,10 @@
  * them, byte for byte and unsigned, and they end with the device.
  */
 import { z } from 'zod';
-import { fromJson } from '../../store/columns.ts';
 import { findDevice, findDevices } from '../../store/device.ts';
 import { findGroup } from '../../store/group.ts';
-import type { Db, Row } from '../../store/schema.ts';
-import { deleteWebhook, listWebhooksOf } from '../../store/webhook.ts';
+import type { Db } from '../../store/schema.ts';
+import { deleteWebhook, selectProjectWebhooks, type Webhook } from '../../store/webhook.ts';
 import { makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import type { Context } from '../context.ts';
@@ -15,7 +14,8 @@ import { idsOnPath } from '../device/target.ts';
 import { Fault } from '../fault.ts';
 import { metadataSchema, parseInput } from '../input.ts';
 import { headersSchema, urlSchema } from './input.ts';
-import { addWebhooks, applyChange, headersOf, requireWebhook } from './webhook.ts';
+import { headersOf } from './ready-webhook.ts';
+import { addWebhooks, applyChange, requireWebhook } from './webhook.ts';
 
 const nameMax = 254;
 const webhooksPerCallMax = 100;
@@ -72,6 +72,10 @@ export type ThingWebhook = {
   metadata?: Record<string, unknown>;
 };
 
+type DeviceWebhook = Webhook & { deviceId: number };
+
+const belongsToDevice = (webhook: Webhook): webhook is DeviceWebhook => webhook.deviceId !== null;
+
 /** Makes all or none; throws `not_allowed` for a device that is not the caller's, as for one that is not there. */
 export async function createThingWebhooks(
   ctx: Context,
@@ -81,7 +85,7 @@ export async function createThingWebhooks(
 ): Promise<ThingWebhook[]> {
   const given = parseInput(newSchema, input);
   const device = await requireThing(ctx.db, caller, thingId);
-  const rows = await addWebhooks(
+  const webhooks = await addWebhooks(
     ctx,
     caller,
     device.id,
@@ -97,7 +101,7 @@ export async function createThingWebhooks(
       enabled: true,
     })),
   );
-  return viewAll(ctx, caller, rows);
+  return viewAll(ctx, caller, webhooks.filter(belongsToDevice));
 }
 
 export async function listThingWebhooks(
@@ -108,12 +112,12 @@ export async function listThingWebhooks(
 ) {
   const page = parseInput(pageSchema, query);
   const device = await requireThing(ctx.db, caller, thingId);
-  const rows = await listWebhooksOf(ctx.db, caller.projectId);
+  const webhooks = await deviceWebhooksOf(ctx.db, caller);
   return pageOf(
     ctx,
     caller,
     page,
-    rows.filter((row) => row.device_id === device.id),
+    webhooks.filter((webhook) => webhook.deviceId === device.id),
   );
 }
 
@@ -127,11 +131,11 @@ export async function listGroupWebhooks(
   const page = parseInput(pageSchema, query);
   const group = groupId === null ? undefined : await findGroup(ctx.db, caller.projectId, groupId);
   if (!group) throw new Fault('not_allowed', 'there is no such group for this caller');
-  const rows = (await listWebhooksOf(ctx.db, caller.projectId)).filter((row) => row.device_id !== 0);
+  const webhooks = await deviceWebhooksOf(ctx.db, caller);
   const devices = await findDevices(
     ctx.db,
     caller.projectId,
-    rows.map((row) => row.device_id),
+    webhooks.map((webhook) => webhook.deviceId),
   );
   const inside = new Set(
     devices
@@ -142,27 +146,27 @@ export async function listGroupWebhooks(
     ctx,
     caller,
     page,
-    rows.filter((row) => inside.has(row.device_id)),
+    webhooks.filter((webhook) => inside.has(webhook.deviceId)),
   );
 }
 
 type Page = z.output<typeof pageSchema>;
 
 /** They are few, so they are sorted and searched in memory, as the query asks. */
-async function pageOf(ctx: Context, caller: Caller, page: Page, rows: readonly Row<'webhooks'>[]) {
+async function pageOf(ctx: Context, caller: Caller, page: Page, webhooks: readonly DeviceWebhook[]) {
   const { offset, limit, order, dir, name, url, metadata } = page;
   const holds = (text: string, part: string) => text.toLowerCase().includes(part.toLowerCase());
-  const found = rows.filter(
-    (row) =>
-      holds(row.name, name) &&
-      holds(row.url, url) &&
-      (metadata === undefined || contains(fromJson<unknown>(row.metadata_json), metadata)),
+  const found = webhooks.filter(
+    (webhook) =>
+      holds(webhook.name, name) &&
+      holds(webhook.url, url) &&
+      (metadata === undefined || contains(webhook.metadata, metadata)),
   );
   const sign = dir === 'asc' ? 1 : -1;
   // Those of the same name, on different things, stay in the order of their ids.
   found.sort((one, other) => sign * (Number(one[order] > other[order]) - Number(one[order] < other[order])));
-  const webhooks = await viewAll(ctx, caller, found.slice(offset, offset + limit));
-  return { total: found.length, offset, limit, order, dir, ...(name ? { name } : {}), webhooks };
+  const shown = await viewAll(ctx, caller, found.slice(offset, offset + limit));
+  return { total: found.length, offset, limit, order, dir, ...(name ? { name } : {}), webhooks: shown };
 }
 
 /** Containment as PostgreSQL has it for JSON: every member that is asked for is there, with that value. */
@@ -191,8 +195,8 @@ export async function replaceThingWebhook(
 ): Promise<void> {
   const { name, url, headers, metadata } = parseInput(changeSchema, input);
   await makeChange(ctx, caller, async (tx, note) => {
-    const row = await requireThingWebhook(tx, caller, id);
-    await applyChange(ctx, tx, row, { name, url, headers: headers ?? {}, metadata: metadata ?? {} });
+    const webhook = await requireThingWebhook(tx, caller, id);
+    await applyChange(ctx, tx, webhook, { name, url, headers: headers ?? {}, metadata: metadata ?? {} });
     await note(
       'webhook.change',
       { kind: 'webhook', id },
@@ -201,14 +205,14 @@ export async function replaceThingWebhook(
   });
 }
 
-/** Deletes all of them or none. */
-export async function deleteThingWebhooks(ctx: Context, caller: Caller, input: unknown): Promise<void> {
+/** Removes all of them or none. */
+export async function removeThingWebhooks(ctx: Context, caller: Caller, input: unknown): Promise<void> {
   const { webhook_ids } = parseInput(removalSchema, input);
   await makeChange(ctx, caller, async (tx, note) => {
     for (const id of new Set(webhook_ids)) {
-      const row = await requireThingWebhook(tx, caller, id);
+      const { name } = await requireThingWebhook(tx, caller, id);
       await deleteWebhook(tx, id);
-      await note('webhook.delete', { kind: 'webhook', id }, { name: row.name });
+      await note('webhook.delete', { kind: 'webhook', id }, { name });
     }
   });
 }
@@ -216,23 +220,28 @@ export async function deleteThingWebhooks(ctx: Context, caller: Caller, input: u
 async function viewAll(
   ctx: Context,
   caller: Caller,
-  rows: readonly Row<'webhooks'>[],
+  webhooks: readonly DeviceWebhook[],
 ): Promise<ThingWebhook[]> {
-  const devices = await findDevices(ctx.db, caller.projectId, [...new Set(rows.map((row) => row.device_id))]);
+  const ids = new Set(webhooks.map((webhook) => webhook.deviceId));
+  const devices = await findDevices(ctx.db, caller.projectId, [...ids]);
   const groups = new Map(devices.map((device) => [device.id, device.group_id]));
-  return rows.map((row) => {
-    const headers = headersOf(ctx, row);
-    const metadata = fromJson<Record<string, unknown>>(row.metadata_json);
+  return webhooks.map((webhook) => {
+    const headers = headersOf(ctx, webhook);
+    const { id, deviceId, name, url, metadata } = webhook;
     return {
-      id: row.id,
-      group_id: groups.get(row.device_id) ?? null,
-      thing_id: row.device_id,
-      name: row.name,
-      url: row.url,
+      id,
+      group_id: groups.get(deviceId) ?? null,
+      thing_id: deviceId,
+      name,
+      url,
       ...(Object.keys(headers).length > 0 ? { headers } : {}),
       ...(Object.keys(metadata).length > 0 ? { metadata } : {}),
     };
   });
+}
+
+async function deviceWebhooksOf(db: Db, caller: Caller): Promise<DeviceWebhook[]> {
+  return (await selectProjectWebhooks(db, caller.projectId)).filter(belongsToDevice);
 }
 
 async function requireThing(db: Db, caller: Caller, id: number | null) {
@@ -242,8 +251,8 @@ async function requireThing(db: Db, caller: Caller, id: number | null) {
 }
 
 /** Those of the project itself, which belong to no device, are not for this door. */
-async function requireThingWebhook(db: Db, caller: Caller, id: string): Promise<Row<'webhooks'>> {
-  const row = await requireWebhook(db, caller, id);
-  if (row.device_id === 0) throw new Fault('not_found', 'there is no such webhook of a thing');
-  return row;
+async function requireThingWebhook(db: Db, caller: Caller, id: string): Promise<DeviceWebhook> {
+  const webhook = await requireWebhook(db, caller, id);
+  if (!belongsToDevice(webhook)) throw new Fault('not_found', 'there is no such webhook of a thing');
+  return webhook;
 }
