@@ -1,8 +1,8 @@
 /** Can we keep our promises now? Only with the database. */
 
+import { setTimeout } from 'node:timers/promises';
 import { isAway } from '../store/dialect.ts';
 import { pingDatabase } from '../store/open.ts';
-
 import type { Context } from './context.ts';
 import { Fault } from './fault.ts';
 
@@ -18,19 +18,20 @@ export function withoutDatabase(error: unknown): unknown {
 const pingTimeoutMs = 2_000;
 
 /** False when the database does not answer in time. */
-export async function isReady(ctx: Context): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), pingTimeoutMs);
-  });
-  const answered = pingDatabase(ctx.db).then(
-    () => true,
-    (error: unknown) => {
-      ctx.log.warn({ err: error }, 'the database does not answer');
-      return false;
-    },
-  );
-  const ready = await Promise.race([answered, timeout]);
-  clearTimeout(timer);
+export async function isReady(ctx: Pick<Context, 'db' | 'log'>): Promise<boolean> {
+  const answered = new AbortController();
+  const late = setTimeout(pingTimeoutMs, false, { signal: answered.signal }).catch(() => false);
+  const ready = await Promise.race([answers(ctx), late]);
+  answered.abort();
   return ready;
+}
+
+async function answers(ctx: Pick<Context, 'db' | 'log'>): Promise<boolean> {
+  try {
+    await pingDatabase(ctx.db);
+    return true;
+  } catch (error) {
+    ctx.log.warn({ err: error }, 'the database does not answer');
+    return false;
+  }
 }

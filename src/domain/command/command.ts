@@ -29,14 +29,18 @@ const commandSchema = z.strictObject({
 });
 
 /** How many devices a target matches: counted once a second at most, however many triggers ask. */
-export async function countOf(ctx: Context, projectId: number, target: Target): Promise<number> {
+export async function countOf(
+  ctx: Pick<Context, 'db' | 'cache'>,
+  projectId: number,
+  target: Target,
+): Promise<number> {
   return ctx.cache.get(`count ${projectId} ${JSON.stringify(target)}`, () =>
     countTargeted(ctx.db, projectId, target),
   );
 }
 
 /** A command as its issuer is told of it. */
-export async function viewIssued(ctx: Context, command: Command) {
+export async function viewIssued(ctx: Pick<Context, 'db' | 'cache' | 'live'>, command: Command) {
   return {
     id: command.id,
     function: command.function,

@@ -1,5 +1,6 @@
 /** Coverage is the proof: of the devices a command is for, which have done it, and which have not. */
 
+import { setTimeout } from 'node:timers/promises';
 import type { Command } from '../../store/command.ts';
 import { findDevices } from '../../store/device.ts';
 import { type Receipt, selectReceiptsOfCommands } from '../../store/receipt.ts';
@@ -45,13 +46,15 @@ export async function coverageOfCommands(
     ctx.db,
     commands.map((command) => command.id),
   );
+  const { isOnline } = ctx.live.presence;
   const byCommand = Map.groupBy(receipts, (receipt) => receipt.commandId);
   const coverages = new Map<string, CommandCoverage>();
   for (const command of commands) {
     const targeted = await selectTargeted(ctx.db, command.projectId, command.target);
     const heard = byCommand.get(command.id) ?? [];
     const moved = await movedAway(ctx, command.projectId, targeted, heard);
-    coverages.set(command.id, coverageOf(ctx, command, [...targeted, ...moved], heard));
+    const concerned = [...targeted, ...moved];
+    coverages.set(command.id, coverageOf(command, concerned, heard, { now: ctx.now(), isOnline }));
   }
   return coverages;
 }
@@ -72,47 +75,51 @@ async function movedAway(
   return ids.map((id) => ({ id, name: names.get(id) ?? null }));
 }
 
-const finality: Readonly<Record<string, number>> = { received: 0, failed: 1, applied: 2 };
+/** A device that has applied a command has applied it, whatever it says besides. */
+const weights: Readonly<Record<ReceiptStatus, number>> = { received: 0, failed: 1, applied: 2 };
 
-function coverageOf(
-  ctx: Pick<Context, 'now' | 'live'>,
+/** Of each device the receipt that counts. */
+function countingReceipts(receipts: readonly Receipt[]): Map<number, Receipt> {
+  const counting = new Map<number, Receipt>();
+  for (const receipt of receipts) {
+    const known = counting.get(receipt.deviceId);
+    if (!known || weights[receipt.status] > weights[known.status]) counting.set(receipt.deviceId, receipt);
+  }
+  return counting;
+}
+
+function statusOf(receipt: Receipt | undefined, isOver: boolean): DeviceCoverage['status'] {
+  if (receipt && receipt.status !== 'received') return receipt.status;
+  if (isOver) return 'expired';
+  return receipt ? 'received' : 'missing';
+}
+
+/** What `concerned`, the devices a command is for, have said of it. Pure. */
+export function coverageOf(
   command: Command,
   concerned: readonly NamedDevice[],
   receipts: readonly Receipt[],
+  { now, isOnline }: { now: number; isOnline: (deviceId: number) => boolean },
 ): CommandCoverage {
-  const heard = new Map<number, Receipt>();
-  for (const receipt of receipts) {
-    const known = heard.get(receipt.deviceId);
-    if (!known || (finality[receipt.status] ?? 0) > (finality[known.status] ?? 0)) {
-      heard.set(receipt.deviceId, receipt);
-    }
-  }
-  const ended = hasEnded(command, ctx.now());
+  const counting = countingReceipts(receipts);
+  const isOver = hasEnded(command, now);
   const devices = concerned.map(({ id, name }): DeviceCoverage => {
-    const receipt = heard.get(id);
-    const final = receipt && receipt.status !== 'received';
-    const status = final ? receipt.status : ended ? 'expired' : (receipt?.status ?? 'missing');
+    const receipt = counting.get(id);
     return {
       id,
       name,
-      online: ctx.live.presence.isOnline(id),
-      status: status as DeviceCoverage['status'],
+      online: isOnline(id),
+      status: statusOf(receipt, isOver),
       detail: receipt?.detail ?? null,
       at: instant(receipt?.at ?? null),
     };
   });
-  const count = (status: DeviceCoverage['status']) =>
-    devices.filter((device) => device.status === status).length;
-  return {
-    targeted: devices.length,
-    online: devices.filter((device) => device.online).length,
-    received: count('received'),
-    applied: count('applied'),
-    failed: count('failed'),
-    expired: count('expired'),
-    missing: count('missing'),
-    devices,
-  };
+  const counts = { online: 0, received: 0, applied: 0, failed: 0, expired: 0, missing: 0 };
+  for (const { online, status } of devices) {
+    counts[status] += 1;
+    if (online) counts.online += 1;
+  }
+  return { targeted: devices.length, ...counts, devices };
 }
 
 /** A pulse ends with its time, a state also when another takes its place; either can be canceled. */
@@ -162,17 +169,17 @@ export async function waitForCoverage(
 ): Promise<Coverage> {
   const deadline = performance.now() + options.waitMs;
   const signal = AbortSignal.any([options.signal, ctx.process.stopping]);
-  let heard = Promise.withResolvers<void>();
+  let heard = new AbortController();
   const unsubscribe = ctx.feed.subscribe((fact) => {
-    if (fact.kind === 'receipt' && commandIds.has(fact.commandId)) heard.resolve();
+    if (fact.kind === 'receipt' && commandIds.has(fact.commandId)) heard.abort();
   });
   try {
     for (;;) {
-      heard = Promise.withResolvers();
+      heard = new AbortController();
       const coverage = summarize(await read(), options.quorum);
       const left = deadline - performance.now();
       if (coverage.reached || left <= 0 || signal.aborted) return coverage;
-      await Promise.race([heard.promise, pause(Math.min(left, pollMs), signal)]);
+      await pause(Math.min(left, pollMs), AbortSignal.any([signal, heard.signal]));
       await pause(Math.min(settleMs, Math.max(0, deadline - performance.now())), signal);
     }
   } finally {
@@ -180,14 +187,7 @@ export async function waitForCoverage(
   }
 }
 
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, milliseconds);
-    signal.addEventListener('abort', done);
-  });
+/** Ends early when the signal is aborted. */
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  await setTimeout(milliseconds, undefined, { signal }).catch(() => undefined);
 }

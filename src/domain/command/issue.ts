@@ -12,8 +12,8 @@ import type { Db } from '../../store/schema.ts';
 import { insertTriggers } from '../../store/trigger.ts';
 import { createCommits } from '../commit.ts';
 import type { Context } from '../context.ts';
-import { type CommandInForce, isState, retires } from '../device/in-force.ts';
-import { scopesOfTarget } from '../device/target.ts';
+import { type CommandInForce, isState, replaces } from '../device/in-force.ts';
+import { type PathOf, scopesOfTarget } from '../device/target.ts';
 import { Fault } from '../fault.ts';
 import type { IssueAnswer, IssueJob, Issues } from '../jobs.ts';
 import { sendPulse, sendState } from './send.ts';
@@ -29,7 +29,7 @@ export function createIssues(ctx: IssueContext): Issues {
 }
 
 /** Issues a job and waits for the commit. Throws a `Fault`; `unavailable` when it could not be stored. */
-export async function issue(ctx: Context, job: IssueJob): Promise<IssueAnswer> {
+export async function issue(ctx: Pick<Context, 'queues' | 'log'>, job: IssueJob): Promise<IssueAnswer> {
   try {
     return await ctx.queues.issues.add(job);
   } catch (error) {
@@ -41,38 +41,39 @@ export async function issue(ctx: Context, job: IssueJob): Promise<IssueAnswer> {
   }
 }
 
-type Settled = { answer: IssueAnswer | Fault; commands: readonly Command[] };
+/** What a job is answered, and the commands that are issued for it: none when it is replayed or refused. */
+type Admission = { answer: IssueAnswer | Fault; commands: readonly Command[] };
 
 async function commit(ctx: IssueContext, jobs: readonly IssueJob[]): Promise<(IssueAnswer | Fault)[]> {
   const pathOf = await groupPaths(ctx, jobs);
-  const { settled, retired } = await inTransaction(ctx.db, async (tx) => {
-    const outcomes: Settled[] = [];
-    for (const job of jobs) outcomes.push(await admit(ctx, tx, job));
-    const admitted = outcomes.flatMap((outcome) => outcome.commands);
-    const retirements = retirementsOf(ctx, admitted, pathOf);
+  const { admissions, replaced } = await inTransaction(ctx.db, async (tx) => {
+    const admitted: Admission[] = [];
+    for (const job of jobs) admitted.push(await admit(ctx, tx, job));
     const triggers = jobs.flatMap((job, place) =>
-      job.trigger && isIssued(outcomes[place]?.answer) ? job.trigger : [],
+      job.trigger && isIssued(admitted[place]?.answer) ? job.trigger : [],
     );
     await insertTriggers(tx, triggers);
-    const retiredIds = new Set([...retirements.values()].flat().map((command) => command.id));
-    const issued = admitted.map((command) =>
-      retiredIds.has(command.id) ? { ...command, inForce: false } : command,
+    const commands = admitted.flatMap((admission) => admission.commands);
+    const byCommand = replacedByEach(ctx, commands, pathOf);
+    const replacedIds = new Set([...byCommand.values()].flat().map((command) => command.id));
+    const stored = commands.map((command) =>
+      replacedIds.has(command.id) ? { ...command, inForce: false } : command,
     );
-    await insertCommands(tx, issued, scopesOfTarget);
-    await updateOutOfForce(tx, [...retiredIds]);
-    return { settled: outcomes, retired: retirements };
+    await insertCommands(tx, stored, scopesOfTarget);
+    await updateOutOfForce(tx, [...replacedIds]);
+    return { admissions: admitted, replaced: byCommand };
   });
 
-  for (const { commands } of settled) {
-    for (const command of commands) send(ctx, command, retired.get(command.id) ?? []);
+  for (const { commands } of admissions) {
+    for (const command of commands) send(ctx, command, replaced.get(command.id) ?? []);
   }
-  return settled.map((outcome) => outcome.answer);
+  return admissions.map((admission) => admission.answer);
 }
 
 /** It is on disk by now: what goes wrong in sending it does not make the answer wrong, devices catch up. */
-function send(ctx: IssueContext, command: Command, retired: readonly CommandInForce[]): void {
+function send(ctx: IssueContext, command: Command, replaced: readonly CommandInForce[]): void {
   try {
-    if (isState(command)) sendState(ctx, command, retired);
+    if (isState(command)) sendState(ctx, command, replaced);
     else sendPulse(ctx, command);
   } catch (error) {
     ctx.log.error({ err: error, command: command.id }, 'a command could not be sent to everyone at once');
@@ -84,7 +85,7 @@ function isIssued(answer: IssueAnswer | Fault | undefined): boolean {
 }
 
 /** Decides whether a job is issued, replayed or refused, and takes what it needs for that. */
-async function admit(ctx: IssueContext, tx: Db, job: IssueJob): Promise<Settled> {
+async function admit(ctx: IssueContext, tx: Db, job: IssueJob): Promise<Admission> {
   const { idempotency, linkId, commands } = job;
   if (idempotency) {
     const first = await findFirstAnswer(ctx, tx, idempotency);
@@ -119,31 +120,29 @@ export async function findFirstAnswer(
   return new Fault('idempotency_conflict', 'this Idempotency-Key was used for another call');
 }
 
-/** Which commands in force each of these makes meaningless, those issued in the same commit included. */
-function retirementsOf(
-  ctx: IssueContext,
+/** Whose place each of these takes, those issued before it in the same commit included; by command id. */
+function replacedByEach(
+  ctx: Pick<Context, 'live'>,
   commands: readonly Command[],
-  pathOf: (groupId: number) => readonly number[],
+  pathOf: PathOf,
 ): Map<string, CommandInForce[]> {
-  const retirements = new Map<string, CommandInForce[]>();
+  const replaced = new Map<string, CommandInForce[]>();
   const fresh: CommandInForce[] = [];
   for (const command of commands) {
     if (!isState(command)) continue;
-    const older = fresh.filter((other) => retires(command, other, pathOf));
-    retirements.set(command.id, [...ctx.live.inForce.retiredBy(command, pathOf), ...older]);
+    const older = fresh.filter((other) => replaces(command, other, pathOf));
+    replaced.set(command.id, [...ctx.live.inForce.replacedBy(command, pathOf), ...older]);
     fresh.push(command);
   }
-  return retirements;
+  return replaced;
 }
 
-async function groupPaths(
-  ctx: IssueContext,
-  jobs: readonly IssueJob[],
-): Promise<(groupId: number) => readonly number[]> {
+/** Reads the groups of projects in which a state is for groups: whether one covers another is seen by their paths. */
+async function groupPaths(ctx: Pick<Context, 'db' | 'cache'>, jobs: readonly IssueJob[]): Promise<PathOf> {
   const projects = new Set(
     jobs.flatMap((job) =>
       job.commands
-        .filter((command) => command.slot !== null && 'groups' in command.target)
+        .filter((command) => isState(command) && 'groups' in command.target)
         .map((command) => command.projectId),
     ),
   );

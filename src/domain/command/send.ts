@@ -1,6 +1,6 @@
 /**
- * Tells the connected devices what has changed: one message for each distinct outcome, however many devices
- * share it. Called after the commit; who is not connected is caught up on return.
+ * Tells the connected devices what was issued and what has ended: one message for each distinct outcome, however many
+ * devices share it. Called after the commit; who is not connected is caught up on return.
  */
 
 import { type Command, selectCommandsInForce, updateOutOfForce } from '../../store/command.ts';
@@ -12,6 +12,7 @@ import { foldSlot, type Slot } from '../device/state.ts';
 
 type SendContext = Pick<Context, 'now' | 'feed' | 'live'>;
 
+/** Sends a pulse to the devices it is for. */
 export function sendPulse(ctx: SendContext, command: Command): void {
   const connections = ctx.live.presence.match(command.projectId, command.target);
   publish(ctx, command, connections.length, []);
@@ -19,24 +20,24 @@ export function sendPulse(ctx: SendContext, command: Command): void {
   ctx.live.presence.send(connections, { event: 'command', message: commandMessage(command) });
 }
 
-/** Takes a state command in force, the ones it retires out, and tells every device that either concerns. */
+/** Takes a state command in force, those it replaces out, and tells every device that either concerns. */
 export function sendState(
   ctx: SendContext,
   command: Command & { slot: Slot },
-  retired: readonly CommandInForce[],
+  replaced: readonly CommandInForce[],
 ): void {
   const { id, projectId, slot, target } = command;
-  for (const other of retired) ctx.live.inForce.remove(other.id);
+  for (const other of replaced) ctx.live.inForce.remove(other.id);
   ctx.live.inForce.add(command);
   const caused = new Set(ctx.live.presence.match(projectId, target));
-  const others = connectionsOf(ctx, retired).filter((connection) => !caused.has(connection));
-  publish(ctx, command, caused.size, retired);
+  const others = connectionsOf(ctx, replaced).filter((connection) => !caused.has(connection));
+  publish(ctx, command, caused.size, replaced);
   sendOutcomes(ctx, slot, [...caused], [id]);
   sendOutcomes(ctx, slot, others, []);
 }
 
 /** Takes commands out of force, whose end has come or that were canceled, and tells every device they concern. */
-export function sendEnds(ctx: SendContext, ended: readonly CommandInForce[]): void {
+export function sendEnds(ctx: Pick<Context, 'now' | 'live'>, ended: readonly CommandInForce[]): void {
   const bySlot = Map.groupBy(ended, (command) => command.slot);
   for (const [slot, commands] of bySlot) {
     for (const command of commands) ctx.live.inForce.remove(command.id);
@@ -44,14 +45,15 @@ export function sendEnds(ctx: SendContext, ended: readonly CommandInForce[]): vo
   }
 }
 
-function connectionsOf(ctx: SendContext, commands: readonly CommandInForce[]): Connection[] {
+function connectionsOf(ctx: Pick<Context, 'live'>, commands: readonly CommandInForce[]): Connection[] {
   return [
     ...new Set(commands.flatMap((command) => ctx.live.presence.match(command.projectId, command.target))),
   ];
 }
 
+/** Tells each connection what its slot shows now, `causes` being the commands that changed it. */
 function sendOutcomes(
-  ctx: SendContext,
+  ctx: Pick<Context, 'now' | 'live'>,
   slot: Slot,
   connections: readonly Connection[],
   causes: string[],
@@ -72,10 +74,10 @@ function sendOutcomes(
 }
 
 function publish(
-  ctx: SendContext,
+  ctx: Pick<Context, 'feed'>,
   command: Command,
   connections: number,
-  retired: readonly CommandInForce[],
+  replaced: readonly CommandInForce[],
 ): void {
   ctx.feed.publish({
     kind: 'command',
@@ -84,12 +86,12 @@ function publish(
     function: command.function,
     connections,
     end: command.expiresAt,
-    replaced: retired.map((other) => other.id),
+    replaced: replaced.map((other) => other.id),
   });
 }
 
 /** Ends the states whose time has come; answers the milliseconds until the next end. The server's clock decides. */
-export async function endStates(ctx: SendContext & Pick<Context, 'db'>): Promise<number> {
+export async function endStates(ctx: Pick<Context, 'db' | 'now' | 'live'>): Promise<number> {
   const ended = ctx.live.inForce.ended(ctx.now());
   sendEnds(ctx, ended);
   await updateOutOfForce(

@@ -1,13 +1,20 @@
 /**
  * The state commands in force, in memory: what a device should be showing is folded from those that match it.
  * Loaded from the database at start and kept by what is issued; a command that no fold can show any more is
- * retired, so that the number in force follows the number of targets and not the length of history.
+ * replaced, so that the number in force follows the number of targets and not the length of history.
  */
 import type { Command } from '../../store/command.ts';
 import { type DeviceState, foldSlot, type Slot, type StateCommand } from './state.ts';
-import { coversTarget, matchesTarget, scopesOfDevice, scopesOfTarget, type Targetable } from './target.ts';
+import {
+  coversTarget,
+  matchesTarget,
+  type PathOf,
+  scopesOfDevice,
+  scopesOfTarget,
+  type Targetable,
+} from './target.ts';
 
-/** What of a state command decides what devices show, and for how long it does. */
+/** Of a state command what decides which devices show it, and for how long. */
 export type CommandInForce = StateCommand & Pick<Command, 'projectId' | 'source' | 'target'> & { slot: Slot };
 
 export function isState(command: Command): command is Command & { slot: Slot } {
@@ -20,8 +27,8 @@ export type InForce = {
   remove(id: string): CommandInForce | undefined;
   /** The commands in force that match the device, oldest first. */
   matching(device: Targetable & { projectId: number }, slot: Slot): CommandInForce[];
-  /** The commands that `command` makes meaningless. `pathOf` gives a group's ids from the root to itself. */
-  retiredBy(command: CommandInForce, pathOf: (groupId: number) => readonly number[]): CommandInForce[];
+  /** The commands whose place `command` takes. */
+  replacedBy(command: CommandInForce, pathOf: PathOf): CommandInForce[];
   /** The commands whose end has come. */
   ended(now: number): CommandInForce[];
   /** When the next command ends, in milliseconds; null when none does. */
@@ -76,9 +83,9 @@ export function createInForce(): InForce {
       }
       return [...found].sort((one, other) => (one.id < other.id ? -1 : 1));
     },
-    retiredBy(command, pathOf) {
+    replacedBy(command, pathOf) {
       const others = [...(bySlot.get(`${command.projectId} ${command.slot}`) ?? [])];
-      return others.filter((other) => retires(command, other, pathOf));
+      return others.filter((other) => replaces(command, other, pathOf));
     },
     ended: (now) => [...ending].filter((command) => command.expiresAt !== null && command.expiresAt <= now),
     nextEnd() {
@@ -92,12 +99,8 @@ export function createInForce(): InForce {
   };
 }
 
-/** Does `later` make `other`, a command of the same project, meaningless? */
-export function retires(
-  later: CommandInForce,
-  other: CommandInForce,
-  pathOf: (groupId: number) => readonly number[],
-): boolean {
+/** Whether `later` takes the place of `other`: then no fold can show that one any more, wherever devices move. */
+export function replaces(later: CommandInForce, other: CommandInForce, pathOf: PathOf): boolean {
   if (other.slot !== later.slot || other.projectId !== later.projectId || other.id >= later.id) return false;
   // An emergency adds to those there are: only the same step again renews one.
   if (later.function === 'enable_emergency') return later.source !== null && other.source === later.source;

@@ -39,6 +39,9 @@ export type Target =
 /** What of a device decides whether a target matches: `groupPath` is the ids from the root to its group. */
 export type Targetable = { id: number; groupPath: readonly number[]; tags: ReadonlySet<string> };
 
+/** A group's ids from the root to itself. */
+export type PathOf = (groupId: number) => readonly number[];
+
 export function matchesTarget(target: Target, device: Targetable): boolean {
   if ('all' in target) return true;
   if ('groups' in target) return target.groups.some((id) => device.groupPath.includes(id));
@@ -77,13 +80,9 @@ export function scopesOfDevice(device: Targetable): string[] {
 
 /**
  * Does every device that `narrow` can ever match also match `wide`? Decided by the targets alone, since devices
- * move: "all" covers everything, otherwise like covers like. `pathOf` gives a group's ids from the root to itself.
+ * move: "all" covers everything, otherwise like covers like.
  */
-export function coversTarget(
-  wide: Target,
-  narrow: Target,
-  pathOf: (groupId: number) => readonly number[],
-): boolean {
+export function coversTarget(wide: Target, narrow: Target, pathOf: PathOf): boolean {
   if ('all' in wide) return true;
   if ('groups' in wide && 'groups' in narrow) {
     const known = new Set(wide.groups);
