@@ -1,14 +1,13 @@
+/**
+ * The one line in which a device applies what it is told: states and pulses, each in its turn, each pulse
+ * once. What can't be applied is reported as failed, and the next has its turn.
+ */
 import { type DeviceState, dropEnded, emptyState, mergeState, type Slot } from '../domain/device/state.ts';
 import type { CommandMessage, ReceiptMessage } from '../socket/protocol.ts';
 import { type Keeper, type Known, type Memory, remember } from './memory.ts';
 import type { Receipts } from './receipts.ts';
 import { type Timers, type Timing, withDeadline } from './timing.ts';
 import { isId, isRecord, messageOf, readCommand, readState, slots } from './wire.ts';
-
-/**
- * The one line in which a device applies what it is told: states and pulses, each in its turn, each pulse
- * once. What can't be applied is reported as failed, and the next has its turn.
- */
 
 export type ApplyHooks = {
   onState?: ((state: DeviceState, changed: Slot[]) => void | Promise<void>) | undefined;

@@ -1,3 +1,4 @@
+/** The connection of one device: it comes back for ever, whoever ended it, until it is closed. */
 import { Manager, type Socket } from 'socket.io-client';
 import {
   type DeviceToServer,
@@ -7,8 +8,6 @@ import {
 } from '../socket/protocol.ts';
 import { backOffMs, type Timers, type Timing } from './timing.ts';
 import { messageOf, readError } from './wire.ts';
-
-/** The connection of one device: it comes back for ever, whoever ended it, until it is closed. */
 
 export type DeviceSocket = Socket<ServerToDevice, DeviceToServer>;
 export type Transport = 'websocket' | 'polling';

@@ -1,3 +1,4 @@
+/** The device library: a device that does what it is told once, and proves it. In Node and in browsers. */
 import { type DeviceState, emptyState, type Slot } from '../domain/device/state.ts';
 import type { CommandMessage, WireError } from '../socket/protocol.ts';
 import { createApply } from './apply.ts';
@@ -7,8 +8,6 @@ import { createOutbox, type Stored } from './outbox.ts';
 import { createReceipts } from './receipts.ts';
 import type { DeviceStorage } from './storage.ts';
 import { createTimers, defaultTiming, type Timing } from './timing.ts';
-
-/** The device library: a device that does what it is told once, and proves it. In Node and in browsers. */
 
 export type { ContentState, DeviceState, EmergencyState, LoopState, Slot } from '../domain/device/state.ts';
 export type { CommandMessage, WireError } from '../socket/protocol.ts';
@@ -67,6 +66,16 @@ export type Device = {
  * came in; a restart with `jitter` waits outside of the line and then takes its turn. A pulse is applied once, also
  * across restarts when there is a `storage`: one that was begun and not finished is reported as failed
  * (`interrupted`), a restart as applied. Without a network, members of the state end by the clock of the device.
+ *
+ * @example
+ * const device = connectDevice({
+ *   url: 'http://localhost:8080',
+ *   token: 'fhd_…',
+ *   onState: ({ emergency, content }) => console.log(emergency?.message ?? content?.url ?? 'the usual'),
+ *   onCommand: ({ function: name, params }) => console.log(name, params),
+ * });
+ * await device.event('motion', { zone: 4 }); // stored, and on its way to every webhook that asks for it
+ * await device.close();
  */
 export function connectDevice(options: DeviceOptions): Device {
   const timing = options.timing ? { ...defaultTiming, ...options.timing } : defaultTiming;

@@ -1,10 +1,9 @@
+/** What a device remembers, and how it outlives the process. */
 import { type DeviceState, emptyState, mergeState } from '../domain/device/state.ts';
 import type { ReceiptMessage } from '../socket/protocol.ts';
 import type { DeviceStorage } from './storage.ts';
 import { type Timers, type Timing, withDeadline } from './timing.ts';
 import { isId, isRecord, readMembers } from './wire.ts';
-
-/** What a device remembers, and how it outlives the process. */
 
 /** `waiting` has not begun and is not stored: should the device restart, the server sends it again. */
 export type KnownStatus = 'waiting' | 'started' | 'applied' | 'failed';

@@ -1,9 +1,8 @@
+/** What a device says, on its way to the server: sent in order, and again until it is answered. */
 import type { DeviceMessage, EventMessage } from '../socket/protocol.ts';
 import type { Connection, DeviceSocket } from './connection.ts';
 import { createPause, type Timers, type Timing } from './timing.ts';
 import { messageOf, readAnswer } from './wire.ts';
-
-/** What a device says, on its way to the server: sent in order, and again until it is answered. */
 
 /**
  * Why something a device said was not stored. Codes of this library: `closed`, `queue_full`, `too_large`,

@@ -1,10 +1,9 @@
+/** Receipts on their way to the server: kept until taken, many in one message, one message at a time. */
 import type { ReceiptMessage } from '../socket/protocol.ts';
 import type { Connection } from './connection.ts';
 import type { Keeper, Memory } from './memory.ts';
 import { createPause, type Timers, type Timing } from './timing.ts';
 import { readAnswer } from './wire.ts';
-
-/** Receipts on their way to the server: kept until taken, many in one message, one message at a time. */
 
 export type Receipts = {
   /** Takes it in; it goes out with the next `flush`. */

@@ -35,7 +35,16 @@ export type Verdict =
     }
   | { ok: false; reason: string };
 
-/** Checks a request in constant time. Never throws: whatever is wrong with it is the `reason`. */
+/**
+ * Checks a request in constant time. Never throws: whatever is wrong with it is the `reason`.
+ *
+ * @example
+ * const server = createServer(async (request, response) => {
+ *   const body = Buffer.concat(await Array.fromAsync(request)); // the bytes as they came
+ *   const verdict = verifyWebhook({ scheme: 'standard', secret: 'whsec_…', headers: request.headers, body });
+ *   response.writeHead(verdict.ok ? 204 : 401).end();
+ * });
+ */
 export function verifyWebhook(request: WebhookRequest): Verdict {
   const { scheme, headers, body, url = '', toleranceSeconds = toleranceSecondsDefault } = request;
   const id = headerOf(headers, 'webhook-id');

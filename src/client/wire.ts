@@ -1,7 +1,6 @@
+/** What comes from the server or out of the storage is read here once; nothing of it is trusted. */
 import type { DeviceState, Slot, StateMessage } from '../domain/device/state.ts';
 import type { CommandMessage, WireError } from '../socket/protocol.ts';
-
-/** What comes from the server or out of the storage is read here once; nothing of it is trusted. */
 
 const idCharactersMax = 200;
 

@@ -1,6 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-
 /** Finds or makes the devices of a simulated fleet over the management API, and gets a token for each. */
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export type EnrolledDevice = { id: number; name: string; token: string };
 

@@ -1,8 +1,7 @@
+/** A fleet in one process: thousands of real devices of the device library, well behaved or not. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cutConnection } from '../client/connection.ts';
 import { type CommandMessage, connectDevice, type Device, type DeviceState } from '../client/device.ts';
-
-/** A fleet in one process: thousands of real devices of the device library, well behaved or not. */
 
 export type FleetStats = {
   devices: number;

@@ -1,10 +1,9 @@
-import type { CommandMessage, ReceiptMessage, ReceiptStatus } from '../domain/device/protocol.ts';
-import type { StateMessage } from '../domain/device/state.ts';
-
 /**
  * What passes over the Socket.IO namespace `/devices` (design §6.2). Handshake: `auth: { token }`.
  * A refused handshake arrives as `connect_error` whose `data` is a `WireError`.
  */
+import type { CommandMessage, ReceiptMessage, ReceiptStatus } from '../domain/device/protocol.ts';
+import type { StateMessage } from '../domain/device/state.ts';
 
 export type WireError = { code: string; detail: string };
 export type Refusal = { ok: false; error: WireError };
