@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { newId } from '../src/domain/id.ts';
 import type { Route } from '../src/http/route.ts';
 import { routes } from '../src/http/routes.ts';
+import { insertFirings } from '../src/store/firing.ts';
 import {
   asGuest,
   bodyOf,
@@ -451,6 +453,39 @@ onEveryDatabase('tenants', (start) => {
     assert.deepEqual(await everythingOfB(), earlierOfB);
     assert.equal((await server().api('/devices', { key: null, headers: { cookie } })).status, 200);
     assert.ok(ofB.connected.socket.connected);
+  });
+
+  test('a project that is deleted leaves nothing that goes on', async () => {
+    const d = await makeTenant(server(), 'D', scopes);
+    const ofD = await makeThings(server(), receiver, d, { event: 'd-event', word: 'of-d' });
+    await d.make('/commands', { function: 'show_toast', params: { message: 'x' }, target: { all: true } });
+    const away = await d.make('/webhooks', { name: 'away', url: 'http://127.0.0.1:9/' });
+    const said = { eventType: 'x' };
+    const put = { method: 'PUT', key: null, headers: { authorization: `Thing ${ofD.token}` }, body: said };
+    await request(`${server().url}/devices/${ofD.devices}/event`, put);
+    await waitFor(async () => bodyOf(await d.api(`/webhooks/${away.id}/logs`), 200).items.length > 0, {
+      what: 'the first attempt in vain',
+    });
+    const { db, live } = server().ctx;
+    const firing = { id: newId(1), actionEventId: 'd-event', alarmId: ofD.alarms, payload: {} };
+    await insertFirings(db, [{ ...firing, projectId: d.projectId }]);
+    const tables = ['pulses', 'alarms', 'deliveries', 'webhook_logs', 'firings'] as const;
+    /** What of the project would go on by itself, or stay for ever. */
+    const left = async () => {
+      const found: string[] = [];
+      for (const table of ['commands', ...tables] as const) {
+        const all = db.selectFrom(table as 'commands').where('project_id', '=', d.projectId);
+        const rows = await (table === 'commands' ? all.where('in_force', '=', 1) : all).selectAll().execute();
+        if (rows.length > 0) found.push(table);
+      }
+      return found;
+    };
+    assert.deepEqual(await left(), ['commands', ...tables]);
+    const before = live.inForce.size();
+    bodyOf(await d.api(`/devices/${ofD.devices}`, { method: 'DELETE' }), 204);
+    bodyOf(await server().api(`/projects/${d.projectId}`, { method: 'DELETE' }), 204);
+    assert.deepEqual(await left(), []);
+    assert.equal(live.inForce.size(), before - 1);
   });
 
   test("A's key fires nothing of B", async () => {

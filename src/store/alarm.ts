@@ -164,3 +164,7 @@ export async function deleteAlarmsBelow(db: Db, id: string, limit: number): Prom
   if (ids.length > 0) await db.deleteFrom('alarms').where('id', 'in', ids).execute();
   return old.length;
 }
+
+export async function deleteProjectAlarms(db: Db, projectId: number): Promise<void> {
+  await db.deleteFrom('alarms').where('project_id', '=', projectId).execute();
+}

@@ -156,6 +156,19 @@ export async function updateOutOfForce(db: Db, ids: readonly string[]): Promise<
   await db.updateTable('commands').set({ in_force: 0 }).where('id', 'in', among(db, ids)).execute();
 }
 
+/** Takes all of a project out of force; answers their ids. */
+export async function updateProjectOutOfForce(db: Db, projectId: number): Promise<string[]> {
+  const rows = await db
+    .selectFrom('commands')
+    .select('id')
+    .where('in_force', '=', 1)
+    .where('project_id', '=', projectId)
+    .execute();
+  const ids = rows.map((row) => row.id);
+  await updateOutOfForce(db, ids);
+  return ids;
+}
+
 /** Takes a command back, whatever it is; false when that was done before. */
 export async function updateCanceled(db: Db, id: string, now: number): Promise<boolean> {
   const result = await db
@@ -204,6 +217,10 @@ export async function selectPendingPulses(
     .orderBy('id')
     .execute();
   return rows.map(fromRow);
+}
+
+export async function deleteProjectPulses(db: Db, projectId: number): Promise<void> {
+  await db.deleteFrom('pulses').where('project_id', '=', projectId).execute();
 }
 
 export async function deletePulsesBefore(db: Db, time: number): Promise<void> {

@@ -52,3 +52,7 @@ export async function selectFirings(db: Db, after: string, limit: number): Promi
 export async function deleteFiring(db: Db, id: string): Promise<void> {
   await db.deleteFrom('firings').where('id', '=', id).execute();
 }
+
+export async function deleteProjectFirings(db: Db, projectId: number): Promise<void> {
+  await db.deleteFrom('firings').where('project_id', '=', projectId).execute();
+}

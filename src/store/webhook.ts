@@ -182,6 +182,8 @@ export async function deleteWebhook(db: Db, id: string): Promise<void> {
   await db.deleteFrom('webhooks').where('id', '=', id).execute();
 }
 
+/** Deletes the webhooks of a project with their deliveries and logs. */
 export async function deleteProjectWebhooks(db: Db, projectId: number): Promise<void> {
-  await db.deleteFrom('webhooks').where('project_id', '=', projectId).execute();
+  const rows = await db.selectFrom('webhooks').select('id').where('project_id', '=', projectId).execute();
+  for (const { id } of rows) await deleteWebhook(db, id);
 }

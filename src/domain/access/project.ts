@@ -2,9 +2,12 @@
 
 import { z } from 'zod';
 import { deleteProjectActions } from '../../store/action.ts';
+import { deleteProjectAlarms } from '../../store/alarm.ts';
 import { deleteProjectAlarmRules } from '../../store/alarm-rule.ts';
+import { deleteProjectPulses, updateProjectOutOfForce } from '../../store/command.ts';
 import { countDevices } from '../../store/device.ts';
 import { deleteProjectDeviceTypes } from '../../store/device-type.ts';
+import { deleteProjectFirings } from '../../store/firing.ts';
 import { deleteProjectGroups } from '../../store/group.ts';
 import { deleteProjectKeys } from '../../store/key.ts';
 import { deleteProjectLinks } from '../../store/link.ts';
@@ -64,10 +67,13 @@ export async function changeProject(ctx: Context, caller: Caller, id: number, in
   return getProject(ctx, id);
 }
 
-/** Deletes a project and its set-up. Its devices must have been deleted before: they are the part that can't be typed in again. */
+/**
+ * Deletes a project: its set-up, its alarms, and what would go on by itself. Its triggers, commands and events stay
+ * until they are swept. Its devices must have been deleted before: they are the part that can't be typed in again.
+ */
 export async function removeProject(ctx: Context, caller: Caller, id: number): Promise<void> {
   if (id === 1) throw new Fault('conflict', 'project 1 is always there');
-  await makeChange(ctx, caller, async (tx, note) => {
+  const ended = await makeChange(ctx, caller, async (tx, note) => {
     await holdProject(tx, id);
     const project = await requireProject(tx, id);
     if ((await countDevices(tx, id, {})) > 0) {
@@ -77,6 +83,10 @@ export async function removeProject(ctx: Context, caller: Caller, id: number): P
     await deleteProjectActions(tx, id);
     await deleteProjectWebhooks(tx, id);
     await deleteProjectAlarmRules(tx, id);
+    await deleteProjectAlarms(tx, id);
+    await deleteProjectFirings(tx, id);
+    await deleteProjectPulses(tx, id);
+    const inForce = await updateProjectOutOfForce(tx, id);
     await deleteProjectDeviceTypes(tx, id);
     await deleteProjectGroups(tx, id);
     await deleteProjectSessions(tx, id);
@@ -84,7 +94,9 @@ export async function removeProject(ctx: Context, caller: Caller, id: number): P
     await deleteProjectKeys(tx, id);
     await deleteProject(tx, id);
     await note('project.delete', { kind: 'project', id }, { name: project.name });
+    return inForce;
   });
+  for (const command of ended) ctx.live.inForce.remove(command);
 }
 
 async function requireProject(db: Db, id: number): Promise<Project> {
