@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, suite, test } from 'node:test';
+import { createSightings } from '../src/domain/device/sighting.ts';
 import { scopesOfTarget, type Target } from '../src/domain/device/target.ts';
 import { newId } from '../src/domain/id.ts';
 import {
@@ -13,10 +14,17 @@ import {
   selectTargets,
   updateOutOfForce,
 } from '../src/store/command.ts';
-import { findDevice, findDevices, insertDevices, listDevices, tagsOfDevices } from '../src/store/device.ts';
-import { findDeviceTypesNamed } from '../src/store/device-type.ts';
+import {
+  insertDevices,
+  type NewDevice,
+  selectDevice,
+  selectDeviceNames,
+  selectDevices,
+  selectDevicesById,
+} from '../src/store/device.ts';
+import { selectDeviceTypesNamed } from '../src/store/device-type.ts';
 import { chunksOf, dialectOf, isDuplicate, isTransient } from '../src/store/dialect.ts';
-import { findGroupsByName, insertGroup } from '../src/store/group.ts';
+import { insertGroup, selectGroupIds, selectGroupsByName } from '../src/store/group.ts';
 import { insertFirstAnswer, selectFirstAnswer } from '../src/store/idempotency.ts';
 import { insertKey, type Key, selectKey, selectKeyByHash, selectKeys, updateKey } from '../src/store/key.ts';
 import { insertLink, takeLinkUse } from '../src/store/link.ts';
@@ -51,17 +59,18 @@ const databases = [
   },
 ] as const;
 
-const device = (id: number, name: string, project_id = 1): NewRow<'devices'> => ({
+const device = (id: number, name: string, projectId = 1): NewDevice => ({
   id,
-  project_id,
-  group_id: null,
-  type_id: null,
+  projectId,
+  groupId: null,
+  typeId: null,
   name,
-  metadata_json: '{}',
-  token_hash: `hash of ${id}`,
-  created_at: 1,
-  connected_at: null,
-  last_seen_at: null,
+  tags: [],
+  metadata: {},
+  tokenHash: `hash of ${id}`,
+  createdAt: 1,
+  connectedAt: null,
+  lastSeenAt: null,
   address: null,
 });
 const pulse = (id: string, target: Target, expiresAt: number, projectId: number): Command => ({
@@ -213,15 +222,15 @@ for (const { title, urlOf, skip } of databases) {
       for (const [place, name] of names.entries()) {
         await insertGroup(db, {
           id: 1_200 + place,
-          project_id: 120,
-          parent_id: 0,
+          projectId: 120,
+          parentId: null,
           name,
-          path: `/${1_200 + place}/`,
-          created_at: 1,
+          path: [1_200 + place],
+          createdAt: 1,
         });
       }
       for (const name of names) {
-        const found = await findGroupsByName(other, 120, [name]);
+        const found = await selectGroupsByName(other, 120, [name]);
         assert.deepEqual(
           found.map((row) => row.name),
           [name],
@@ -257,27 +266,36 @@ for (const { title, urlOf, skip } of databases) {
 
     test('many devices at once, with their tags; targets find them', async () => {
       await project(140);
-      const rows = Array.from({ length: 2_500 }, (_, place) => device(140_000 + place, `d${place}`, 140));
-      const tags = rows.flatMap(({ id }) => [
-        { project_id: 140, tag: 'all', device_id: id },
-        ...(id % 500 === 0 ? [{ project_id: 140, tag: 'few', device_id: id }] : []),
-      ]);
-      await insertDevices(db, rows, tags);
+      const devices = Array.from({ length: 2_500 }, (_, place) => ({
+        ...device(140_000 + place, `d${place}`, 140),
+        tags: place % 500 === 0 ? ['few', 'all'] : ['all'],
+      }));
+      await insertDevices(db, devices);
       const find = async (target: Target) => (await selectTargeted(other, 140, target, 10_000)).length;
       assert.equal(await find({ all: true }), 2_500);
       assert.equal(await find({ tags: ['all', 'few'], match: 'all' }), 5);
       assert.equal(await find({ tags: ['few', 'none'], match: 'any' }), 5);
       assert.equal(await find({ tags: ['few', 'none'], match: 'all' }), 0);
-      assert.equal(await find({ devices: rows.map(({ id }) => id) }), 2_500);
+      assert.equal(await find({ devices: devices.map(({ id }) => id) }), 2_500);
       assert.equal((await selectTargeted(other, 141, { all: true }, 10)).length, 0);
-      const page = await listDevices(db, 140, { text: 'd249' }, pageQuery({}));
+      const page = await selectDevices(db, 140, { text: 'd249' }, pageQuery({}));
       assert.deepEqual(
         page.items.map((row) => row.name),
         ['d249', ...Array.from(Array(10), (_, n) => `d249${n}`)],
       );
-      const twice = insertDevices(db, [device(150_000, 'new', 140), device(150_001, 'd7', 140)], []);
+      assert.deepEqual((await selectDevice(db, 140, 140_500))?.tags, ['all', 'few']);
+      const read = await selectDevicesById(
+        other,
+        140,
+        devices.map(({ id }) => id),
+      );
+      assert.deepEqual(
+        read.map(({ tags }) => tags.length),
+        devices.map(({ tags }) => tags.length),
+      );
+      const twice = insertDevices(db, [device(150_000, 'new', 140), device(150_001, 'd7', 140)]);
       await assert.rejects(twice, isDuplicate);
-      assert.equal(await findDevice(db, 140, 150_000), undefined);
+      assert.equal(await selectDevice(db, 140, 150_000), undefined);
     });
 
     test('a target is counted and listed whatever it names, up to its limits', async () => {
@@ -300,14 +318,13 @@ for (const { title, urlOf, skip } of databases) {
         };
       });
       for (const chunk of chunksOf(db, groups)) await db.insertInto('groups').values(chunk).execute();
-      const rows = places.map((place) => ({
-        ...device(idOf(place), `d${place}`, 145),
-        group_id: groupOf(place),
-      }));
-      const tags = places.map((place) => ({ project_id: 145, tag: tag(place), device_id: idOf(place) }));
-      const others = places.slice(1, 50).map((place) => ({ ...tags[0], tag: tag(place) }));
-      await insertDevices(db, rows, [...tags, ...(others as typeof tags)]);
       const every = places.slice(0, 50).map(tag);
+      const devices = places.map((place) => ({
+        ...device(idOf(place), `d${place}`, 145),
+        groupId: groupOf(place),
+        tags: place === 0 ? every : [tag(place)],
+      }));
+      await insertDevices(db, devices);
       const targets: [Target, number][] = [
         [{ groups: places.map(groupOf) }, 10_000],
         [{ groups: places.filter((place) => place % 2 === 0).map(groupOf) }, 10_000],
@@ -330,13 +347,16 @@ for (const { title, urlOf, skip } of databases) {
 
     test('there may be more ids than a statement takes', async () => {
       const ids = Array.from({ length: 70_000 }, (_, place) => 1_000_000 + place);
-      assert.deepEqual(await findDevices(db, 1, ids), []);
-      assert.equal((await tagsOfDevices(db, ids)).size, ids.length);
-      for (const filter of [{ ids }, { notIds: ids }]) await listDevices(db, 1, filter, pageQuery({}));
+      assert.deepEqual(await selectDevicesById(db, 1, ids), []);
+      assert.deepEqual(
+        [(await selectDeviceNames(db, 1, ids)).size, (await selectGroupIds(db, 1, ids)).size],
+        [0, 0],
+      );
+      for (const filter of [{ ids }, { notIds: ids }]) await selectDevices(db, 1, filter, pageQuery({}));
       assert.equal((await selectTargets(db, 1, ids.map(String))).size, 0);
       assert.equal((await selectFinished(db, 1, ids.map(String))).size, 0);
       assert.deepEqual(await selectReceiptsOfCommands(db, ids.map(String)), []);
-      assert.deepEqual(await findDeviceTypesNamed(db, 1, ids.map(String)), []);
+      assert.deepEqual(await selectDeviceTypesNamed(db, 1, ids.map(String)), []);
       await deleteReceiptsOfCommands(db, ids.map(String));
     });
 
@@ -354,10 +374,34 @@ for (const { title, urlOf, skip } of databases) {
       await deletePulsesBefore(db, 101);
     });
 
+    test('who was seen is written in steps, and others have their turn between them', async () => {
+      await project(150);
+      const ids = Array.from({ length: 2_500 }, (_, place) => 180_000 + place);
+      await insertDevices(
+        db,
+        ids.map((id) => device(id, `d${id}`, 150)),
+      );
+      const sightings = createSightings();
+      for (const id of ids) sightings.deviceSeen(id, { lastSeenAt: 5, address: '::1' });
+      sightings.deviceSeen(180_000, { lastSeenAt: 7, connectedAt: 6 });
+      let turns = 0;
+      const count = () => {
+        turns += 1;
+        immediate = setImmediate(count);
+      };
+      let immediate = setImmediate(count);
+      await sightings.flush(db);
+      clearImmediate(immediate);
+      assert.ok(turns >= 2, `${turns} turns`);
+      const [first, ...others] = await selectDevicesById(other, 150, ids);
+      assert.deepEqual([first?.lastSeenAt, first?.connectedAt, first?.address], [7, 6, '::1']);
+      assert.ok(others.every((each) => each.lastSeenAt === 5 && each.connectedAt === null));
+    });
+
     test('a receipt that is said twice is one', async () => {
       await project(160);
       const [id, another] = [newId(Date.now()), newId(Date.now())];
-      await insertDevices(db, [device(160_000, 'one', 160)], []);
+      await insertDevices(db, [device(160_000, 'one', 160)]);
       const receipt = (status: Receipt['status'], at: number) => {
         return { commandId: id, deviceId: 160_000, status, detail: null, at };
       };

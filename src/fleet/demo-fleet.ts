@@ -3,8 +3,8 @@
 import type { Caller } from '../domain/access/caller.ts';
 import { createKey } from '../domain/access/key.ts';
 import type { Context } from '../domain/context.ts';
-import { createDevices } from '../domain/device/device.ts';
 import { createDeviceType } from '../domain/device/device-type.ts';
+import { createDevices } from '../domain/device/enroll.ts';
 import { createGroup } from '../domain/device/group.ts';
 import { createAction } from '../domain/trigger/action.ts';
 import { createLink } from '../domain/trigger/link.ts';

@@ -42,22 +42,21 @@ import { replayDelivery, replayRange } from '../domain/delivery/replay.ts';
 import { testWebhook } from '../domain/delivery/trial.ts';
 import {
   changeDevice,
-  createDevice,
-  createDevices,
-  deleteDevice,
   getDevice,
   getDeviceState,
   listDevices,
+  removeDevice,
   rotateToken,
 } from '../domain/device/device.ts';
 import {
   changeDeviceType,
   createDeviceType,
-  deleteDeviceType,
   getDeviceType,
   listDeviceTypes,
+  removeDeviceType,
 } from '../domain/device/device-type.ts';
-import { changeGroup, createGroup, deleteGroup, getGroup, listGroups } from '../domain/device/group.ts';
+import { createDevice, createDevices } from '../domain/device/enroll.ts';
+import { changeGroup, createGroup, getGroup, listGroups, removeGroup } from '../domain/device/group.ts';
 import { getEvent, listEvents } from '../domain/event/history.ts';
 
 import {
@@ -116,19 +115,19 @@ export const routes: readonly Route[] = [
   route('get', '/groups', read, ok(({ ctx, caller, query }) => listGroups(ctx, caller, query))),
   route('get', '/groups/:id', read, ok(({ ctx, caller, number }) => getGroup(ctx, caller, number('id')))),
   route('patch', '/groups/:id', manage, ok(({ ctx, caller, number, body }) => changeGroup(ctx, caller, number('id'), body))),
-  route('delete', '/groups/:id', manage, gone(({ ctx, caller, number }) => deleteGroup(ctx, caller, number('id')))),
+  route('delete', '/groups/:id', manage, gone(({ ctx, caller, number }) => removeGroup(ctx, caller, number('id')))),
 
   route('post', '/device-types', manage, created(({ ctx, caller, body }) => createDeviceType(ctx, caller, body))),
   route('get', '/device-types', read, ok(({ ctx, caller, query }) => listDeviceTypes(ctx, caller, query))),
   route('get', '/device-types/:id', read, ok(({ ctx, caller, text }) => getDeviceType(ctx, caller, text('id')))),
   route('patch', '/device-types/:id', manage, ok(({ ctx, caller, text, body }) => changeDeviceType(ctx, caller, text('id'), body))),
-  route('delete', '/device-types/:id', manage, gone(({ ctx, caller, text }) => deleteDeviceType(ctx, caller, text('id')))),
+  route('delete', '/device-types/:id', manage, gone(({ ctx, caller, text }) => removeDeviceType(ctx, caller, text('id')))),
 
   route('post', '/devices', manage, created(({ ctx, caller, body }) => Array.isArray(body) ? createDevices(ctx, caller, body) : createDevice(ctx, caller, body))),
   route('get', '/devices', read, ok(({ ctx, caller, query }) => listDevices(ctx, caller, query))),
   route('get', '/devices/:id', read, ok(({ ctx, caller, number }) => getDevice(ctx, caller, number('id')))),
   route('patch', '/devices/:id', manage, ok(({ ctx, caller, number, body }) => changeDevice(ctx, caller, number('id'), body))),
-  route('delete', '/devices/:id', manage, gone(({ ctx, caller, number }) => deleteDevice(ctx, caller, number('id')))),
+  route('delete', '/devices/:id', manage, gone(({ ctx, caller, number }) => removeDevice(ctx, caller, number('id')))),
   route('post', '/devices/:id/rotate-token', manage, ok(({ ctx, caller, number }) => rotateToken(ctx, caller, number('id')))),
   route('get', '/devices/:id/state', read, ok(({ ctx, caller, number }) => getDeviceState(ctx, caller, number('id')))),
 

@@ -1,93 +1,125 @@
+/** The table `groups`: the tree of places. A path holds the ids from the root to the group itself, as `/1/4/9/`. */
+import { type Change, defined, isEmpty } from './columns.ts';
 import { among } from './dialect.ts';
-import { type Page, type PageQuery, pageOf } from './page.ts';
-import type { Db, NewRow, Row } from './schema.ts';
+import { oldestFirst, type Page, type PageQuery } from './page.ts';
+import type { Db, Row } from './schema.ts';
 
-/** `path` holds the ids from the root to the group itself, `/1/4/9/`; `parent_id` 0 means a root. */
-export async function insertGroup(db: Db, row: NewRow<'groups'>): Promise<void> {
-  await db.insertInto('groups').values(row).execute();
+export type Group = {
+  id: number;
+  projectId: number;
+  /** Null for a root. */
+  parentId: number | null;
+  name: string;
+  /** The ids from the root to the group itself. */
+  path: readonly number[];
+  createdAt: number;
+};
+
+/** Stands in `parent_id` of a root: null would let two roots have one name. */
+const noParent = 0;
+
+function fromRow(row: Row<'groups'>): Group {
+  return {
+    id: row.id,
+    projectId: row.project_id,
+    parentId: row.parent_id === noParent ? null : row.parent_id,
+    name: row.name,
+    path: fromPath(row.path),
+    createdAt: row.created_at,
+  };
 }
 
-export async function findGroup(db: Db, projectId: number, id: number): Promise<Row<'groups'> | undefined> {
-  return db
-    .selectFrom('groups')
-    .selectAll()
-    .where('project_id', '=', projectId)
-    .where('id', '=', id)
-    .executeTakeFirst();
+function toRow(group: Group): Row<'groups'>;
+function toRow(group: Change<Group>): Change<Row<'groups'>>;
+function toRow(group: Change<Group>): Change<Row<'groups'>> {
+  return {
+    id: group.id,
+    project_id: group.projectId,
+    parent_id: group.parentId === null ? noParent : group.parentId,
+    name: group.name,
+    path: group.path && toPath(group.path),
+    created_at: group.createdAt,
+  };
 }
 
-export async function findGroups(
+/** The ids on a path; none for a device that is in no group. */
+export function fromPath(path: string | null): number[] {
+  return path === null ? [] : path.split('/').filter(Boolean).map(Number);
+}
+
+function toPath(ids: readonly number[]): string {
+  return `/${ids.map((id) => `${id}/`).join('')}`;
+}
+
+export async function insertGroup(db: Db, group: Group): Promise<void> {
+  await db.insertInto('groups').values(toRow(group)).execute();
+}
+
+export async function selectGroup(db: Db, projectId: number, id: number): Promise<Group | undefined> {
+  const row = await selectGroupsOf(db, projectId).where('id', '=', id).executeTakeFirst();
+  return row && fromRow(row);
+}
+
+/** Which of the groups are there. */
+export async function selectGroupIds(
   db: Db,
   projectId: number,
   ids: readonly number[],
-): Promise<Row<'groups'>[]> {
-  if (ids.length === 0) return [];
-  return db
+): Promise<Set<number>> {
+  if (ids.length === 0) return new Set();
+  const rows = await db
     .selectFrom('groups')
-    .selectAll()
+    .select('id')
     .where('project_id', '=', projectId)
     .where('id', 'in', among(db, ids))
     .execute();
+  return new Set(rows.map((row) => row.id));
 }
 
-export async function findGroupsByName(
+export async function selectGroupsByName(
   db: Db,
   projectId: number,
   names: readonly string[],
-): Promise<Row<'groups'>[]> {
+): Promise<Group[]> {
   if (names.length === 0) return [];
-  return db
-    .selectFrom('groups')
-    .selectAll()
-    .where('project_id', '=', projectId)
-    .where('name', 'in', among(db, names))
-    .execute();
+  const rows = await selectGroupsOf(db, projectId).where('name', 'in', among(db, names)).execute();
+  return rows.map(fromRow);
 }
 
-export async function listGroups(
+/** A `parentId` of null finds the roots. */
+export async function selectGroups(
   db: Db,
   projectId: number,
-  filter: { parent_id?: number | undefined; name?: string | undefined },
+  filter: { parentId?: number | null | undefined; name?: string | undefined },
   page: PageQuery,
-): Promise<Page<Row<'groups'>>> {
-  let query = db.selectFrom('groups').selectAll().where('project_id', '=', projectId);
-  if (filter.parent_id !== undefined) query = query.where('parent_id', '=', filter.parent_id);
+): Promise<Page<Group>> {
+  let query = selectGroupsOf(db, projectId);
+  if (filter.parentId !== undefined) query = query.where('parent_id', '=', filter.parentId ?? noParent);
   if (filter.name !== undefined) query = query.where('name', '=', filter.name);
-  if (page.cursor) query = query.where('id', '>', Number(page.cursor));
-  const rows = await query
-    .orderBy('id')
-    .limit(page.limit + 1)
-    .execute();
-  return pageOf(rows, page.limit, (row) => row.id);
+  return oldestFirst(query, page, fromRow, { isNumber: true });
 }
 
-/** The group itself and all below it, nearest first. */
-export async function listSubtree(db: Db, projectId: number, path: string): Promise<Row<'groups'>[]> {
-  return db
-    .selectFrom('groups')
-    .selectAll()
-    .where('project_id', '=', projectId)
-    .where('path', 'like', `${path}%`)
+/** The group that the path leads to and all below it, nearest first. */
+export async function selectSubtree(db: Db, projectId: number, path: readonly number[]): Promise<Group[]> {
+  const rows = await selectGroupsOf(db, projectId)
+    .where('path', 'like', `${toPath(path)}%`)
     .orderBy('path')
     .execute();
+  return rows.map(fromRow);
 }
 
-/** Every group of the project, with the ids from the root to itself. */
-export async function selectGroupPaths(
-  db: Db,
-  projectId: number,
-): Promise<{ id: number; path: readonly number[] }[]> {
+function selectGroupsOf(db: Db, projectId: number) {
+  return db.selectFrom('groups').selectAll().where('project_id', '=', projectId);
+}
+
+/** Every group of the project. */
+export async function selectGroupPaths(db: Db, projectId: number): Promise<Pick<Group, 'id' | 'path'>[]> {
   const rows = await db
     .selectFrom('groups')
     .select(['id', 'path'])
     .where('project_id', '=', projectId)
     .execute();
-  return rows.map((row) => ({ id: row.id, path: idsOnPath(row.path) }));
-}
-
-/** The ids on a path, from the root to the group itself. */
-function idsOnPath(path: string): number[] {
-  return path.split('/').filter(Boolean).map(Number);
+  return rows.map((row) => ({ id: row.id, path: fromPath(row.path) }));
 }
 
 export async function hasChildGroups(db: Db, id: number): Promise<boolean> {
@@ -100,12 +132,13 @@ export async function hasChildGroups(db: Db, id: number): Promise<boolean> {
   return row !== undefined;
 }
 
-export async function updateGroup(
-  db: Db,
-  id: number,
-  change: { name?: string; parent_id?: number; path?: string },
-): Promise<void> {
-  await db.updateTable('groups').set(change).where('id', '=', id).execute();
+export async function updateGroup(db: Db, id: number, change: Change<Group>): Promise<void> {
+  if (isEmpty(change)) return;
+  await db
+    .updateTable('groups')
+    .set(defined<Row<'groups'>>(toRow(change)))
+    .where('id', '=', id)
+    .execute();
 }
 
 export async function deleteGroup(db: Db, id: number): Promise<void> {

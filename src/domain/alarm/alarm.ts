@@ -13,15 +13,16 @@ import {
   updateAlarm,
 } from '../../store/alarm.ts';
 import type { AlarmRule } from '../../store/alarm-rule.ts';
-import { findDevice } from '../../store/device.ts';
+import { selectDevice } from '../../store/device.ts';
 import { pageQuery } from '../../store/page.ts';
 import type { Db } from '../../store/schema.ts';
 import { makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import { holds } from '../condition.ts';
 import type { Context } from '../context.ts';
+import { factsOf } from '../device/presence.ts';
 import type { EventWithBody, Origin } from '../event/event.ts';
-import { originOf, senderOf } from '../event/origin.ts';
+import { originOf } from '../event/origin.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
 import { flagSchema, idSchema, instant, parseInput, timedPageSchema } from '../input.ts';
@@ -203,16 +204,14 @@ export async function clearAlarm(ctx: Context, caller: Caller, id: string, input
     return { alarm: { ...before, ...change }, wasActive: before.active };
   });
   // After the change: the alarm is over either way, and what is told of it is a courtesy.
-  if (wasActive && alarm.notified) await tellCleared(ctx, caller, alarm);
+  if (wasActive && alarm.notified) await tellCleared(ctx, alarm);
   return getAlarm(ctx, caller, id);
 }
 
-async function tellCleared(ctx: Context, caller: Caller, alarm: Alarm): Promise<void> {
+async function tellCleared(ctx: Context, alarm: Alarm): Promise<void> {
   const { projectId, deviceId, ruleId } = alarm;
-  const isThere = (await findDevice(ctx.db, projectId, deviceId)) !== undefined;
-  const origin = isThere
-    ? await originOf(ctx, { ...(await senderOf(ctx, caller, deviceId)), address: null, key: undefined })
-    : {};
+  const device = await selectDevice(ctx.db, projectId, deviceId);
+  const origin = device ? await originOf(ctx, { device: factsOf(device), address: null }) : {};
   const rule = (await readyRules(ctx, projectId)).find((known) => known.id === ruleId);
   await ctx.queues.intake.add({
     projectId,

@@ -2,7 +2,7 @@
 
 import { setTimeout } from 'node:timers/promises';
 import type { Command } from '../../store/command.ts';
-import { findDevices } from '../../store/device.ts';
+import { selectDeviceNames } from '../../store/device.ts';
 import { type Receipt, selectReceiptsOfCommands } from '../../store/receipt.ts';
 import { selectTargeted } from '../../store/target.ts';
 import type { Context } from '../context.ts';
@@ -71,7 +71,7 @@ async function movedAway(
   const matched = new Set(targeted.map((device) => device.id));
   const ids = [...new Set(receipts.map((receipt) => receipt.deviceId))].filter((id) => !matched.has(id));
   if (ids.length === 0) return [];
-  const names = new Map((await findDevices(ctx.db, projectId, ids)).map((row) => [row.id, row.name]));
+  const names = await selectDeviceNames(ctx.db, projectId, ids);
   return ids.map((id) => ({ id, name: names.get(id) ?? null }));
 }
 

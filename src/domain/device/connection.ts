@@ -4,16 +4,16 @@
  */
 
 import { type Command, selectPendingPulses } from '../../store/command.ts';
-import { type DeviceRow, findDeviceByTokenHash, findDevices, tagsOfDevices } from '../../store/device.ts';
+import { selectDeviceByTokenHash, selectDevicesById } from '../../store/device.ts';
 import { selectFinished } from '../../store/receipt.ts';
 import { hashToken, isWellFormed } from '../access/token.ts';
 import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
 import { instant } from '../input.ts';
 import { slots, stateOf } from './in-force.ts';
-import type { ConnectedDevice, Connection, Door, Outgoing } from './presence.ts';
+import { type ConnectedDevice, type Connection, type Door, factsOf, type Outgoing } from './presence.ts';
 import type { CommandMessage } from './protocol.ts';
-import { idsOnPath, matchesTarget, scopesOfDevice } from './target.ts';
+import { matchesTarget, scopesOfDevice } from './target.ts';
 
 type Heard = Outgoing['event'];
 const everything: readonly Heard[] = ['state', 'command'];
@@ -21,24 +21,12 @@ const everything: readonly Heard[] = ['state', 'command'];
 /** The device whose token was presented; throws `bad_token`. */
 export async function authenticateDevice(ctx: Context, token: unknown): Promise<ConnectedDevice> {
   const generation = ctx.cache.generation();
-  const row =
+  const device =
     typeof token === 'string' && isWellFormed(token, 'fhd')
-      ? await findDeviceByTokenHash(ctx.db, hashToken(token))
+      ? await selectDeviceByTokenHash(ctx.db, hashToken(token))
       : undefined;
-  if (!row) throw new Fault('bad_token', 'no valid device token was given');
-  return connectedDeviceOf(row, (await tagsOfDevices(ctx.db, [row.id])).get(row.id) ?? [], generation);
-}
-
-function connectedDeviceOf(row: DeviceRow, tags: readonly string[], generation: number): ConnectedDevice {
-  return {
-    generation,
-    id: row.id,
-    projectId: row.project_id,
-    name: row.name,
-    typeId: row.type_id,
-    groupPath: idsOnPath(row.group_path ?? ''),
-    tags: new Set(tags),
-  };
+  if (!device) throw new Fault('bad_token', 'no valid device token was given');
+  return { ...factsOf(device), generation };
 }
 
 /**
@@ -54,7 +42,7 @@ export async function openConnection(
   const { device, door, address } = opened;
   const isFirst = ctx.live.presence.add(connection);
   const now = ctx.now();
-  ctx.queues.sightings.deviceSeen(device.id, { connected_at: now, last_seen_at: now, address });
+  ctx.queues.sightings.deviceSeen(device.id, { connectedAt: now, lastSeenAt: now, address });
   if (isFirst) {
     ctx.feed.publish({ kind: 'online', projectId: device.projectId, deviceId: device.id, door: door.name });
   }
@@ -73,7 +61,7 @@ export async function openConnection(
 export function closeConnection(ctx: Context, connection: Connection): void {
   if (!ctx.live.presence.remove(connection)) return;
   const { device, door } = connection;
-  ctx.queues.sightings.deviceSeen(device.id, { last_seen_at: ctx.now() });
+  ctx.queues.sightings.deviceSeen(device.id, { lastSeenAt: ctx.now() });
   ctx.feed.publish({ kind: 'offline', projectId: device.projectId, deviceId: device.id, door: door.name });
 }
 
@@ -177,10 +165,8 @@ export async function refreshConnected(
 async function reread(ctx: Context, projectId: number, connections: readonly Connection[]): Promise<void> {
   const ids = [...new Set(connections.map((connection) => connection.device.id))];
   const generation = ctx.cache.generation();
-  const rows = await findDevices(ctx.db, projectId, ids);
-  const tags = await tagsOfDevices(ctx.db, ids);
-  for (const row of rows)
-    ctx.live.presence.refile(connectedDeviceOf(row, tags.get(row.id) ?? [], generation));
+  for (const device of await selectDevicesById(ctx.db, projectId, ids))
+    ctx.live.presence.refile({ ...factsOf(device), generation });
 }
 
 /** Ends every connection of a device whose token is worth nothing any more. */

@@ -1,18 +1,20 @@
 /** A device type is a class of devices; it owns the message types its devices may send, each with a JSON Schema. */
 import { z } from 'zod';
 import { hasRulesOfType } from '../../store/alarm-rule.ts';
-import { fromJson, toJson } from '../../store/columns.ts';
 import { countDevices } from '../../store/device.ts';
 import {
-  deleteDeviceType as deleteDeviceTypeRow,
-  findDeviceTypesNamed,
+  type DeviceType,
+  deleteDeviceType,
   insertDeviceType,
-  listDeviceTypesOf,
+  type MessageType,
+  selectAllDeviceTypes,
+  selectDeviceType,
+  selectDeviceTypes,
+  selectDeviceTypesNamed,
   updateDeviceType,
 } from '../../store/device-type.ts';
-import { findOwned, listOwned } from '../../store/owned.ts';
 import { pageQuery } from '../../store/page.ts';
-import type { Db, Row } from '../../store/schema.ts';
+import type { Db } from '../../store/schema.ts';
 import { holdInventory, makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import type { Context } from '../context.ts';
@@ -52,17 +54,17 @@ const deviceTypeChangeSchema = z.strictObject({
   message_types: deviceTypeSchema.shape.message_types.removeDefault().optional(),
 });
 
-function viewDeviceType(row: Row<'device_types'>) {
+function viewDeviceType(type: DeviceType) {
   return {
-    id: row.id,
-    name: row.name,
-    message_types: fromJson<z.output<typeof messageTypeSchema>[]>(row.message_types_json),
-    created_at: instant(row.created_at),
+    id: type.id,
+    name: type.name,
+    message_types: type.messageTypes,
+    created_at: instant(type.createdAt),
   };
 }
 
 /** Throws `bad_schema` for a schema that can't be taken, naming the message type. */
-function requireSchemas(messageTypes: readonly { id: string; schema: object | boolean }[]): void {
+function requireSchemas(messageTypes: readonly MessageType[]): void {
   for (const { id, schema } of messageTypes) {
     try {
       compileMessageSchema(schema);
@@ -76,27 +78,23 @@ function requireSchemas(messageTypes: readonly { id: string; schema: object | bo
 export async function createDeviceType(ctx: Context, caller: Caller, input: unknown) {
   const given = parseInput(deviceTypeSchema, input);
   requireSchemas(given.message_types);
-  const row: Row<'device_types'> = {
+  const type: DeviceType = {
     id: given.id ?? newId(ctx.now()),
-    project_id: caller.projectId,
+    projectId: caller.projectId,
     name: given.name,
-    message_types_json: toJson(given.message_types),
-    created_at: ctx.now(),
+    messageTypes: given.message_types,
+    createdAt: ctx.now(),
   };
   await makeChange(ctx, caller, async (tx, note) => {
-    await insertDeviceType(tx, row);
-    await note('device_type.create', { kind: 'device_type', id: row.id }, { name: row.name });
+    await insertDeviceType(tx, type);
+    await note('device_type.create', { kind: 'device_type', id: type.id }, { name: type.name });
   });
-  return viewDeviceType(row);
+  return viewDeviceType(type);
 }
 
 export async function listDeviceTypes(ctx: Context, caller: Caller, input: unknown) {
-  const page = await listOwned(
-    ctx.db,
-    'device_types',
-    caller.projectId,
-    pageQuery(parseInput(pageSchema, input)),
-  );
+  const query = pageQuery(parseInput(pageSchema, input));
+  const page = await selectDeviceTypes(ctx.db, caller.projectId, query);
   return { ...page, items: page.items.map(viewDeviceType) };
 }
 
@@ -109,33 +107,33 @@ export async function changeDeviceType(ctx: Context, caller: Caller, id: string,
   requireSchemas(given.message_types ?? []);
   await makeChange(ctx, caller, async (tx, note) => {
     await requireDeviceType(tx, caller, id);
-    const change: { name?: string; message_types_json?: string } = {};
-    if (given.name !== undefined) change.name = given.name;
-    if (given.message_types !== undefined) change.message_types_json = toJson(given.message_types);
-    if (Object.keys(change).length > 0) await updateDeviceType(tx, caller.projectId, id, change);
+    await updateDeviceType(tx, caller.projectId, id, {
+      name: given.name,
+      messageTypes: given.message_types,
+    });
     await note('device_type.change', { kind: 'device_type', id }, { changed: Object.keys(given) });
   });
   return getDeviceType(ctx, caller, id);
 }
 
-export async function deleteDeviceType(ctx: Context, caller: Caller, id: string): Promise<void> {
+export async function removeDeviceType(ctx: Context, caller: Caller, id: string): Promise<void> {
   await makeChange(ctx, caller, async (tx, note) => {
     await holdInventory(tx, caller);
-    const row = await requireDeviceType(tx, caller, id);
+    const type = await requireDeviceType(tx, caller, id);
     if ((await countDevices(tx, caller.projectId, { typeId: id })) > 0) {
       throw new Fault('in_use', 'there are still devices of this type');
     }
     if (await hasRulesOfType(tx, caller.projectId, id))
       throw new Fault('in_use', 'there are still alarm rules for this type');
-    await deleteDeviceTypeRow(tx, caller.projectId, id);
-    await note('device_type.delete', { kind: 'device_type', id }, { name: row.name });
+    await deleteDeviceType(tx, caller.projectId, id);
+    await note('device_type.delete', { kind: 'device_type', id }, { name: type.name });
   });
 }
 
-async function requireDeviceType(db: Db, caller: Caller, id: string): Promise<Row<'device_types'>> {
-  const row = await findOwned(db, 'device_types', caller.projectId, id);
-  if (!row) throw new Fault('not_found', 'there is no such device type');
-  return row;
+async function requireDeviceType(db: Db, caller: Caller, id: string): Promise<DeviceType> {
+  const type = await selectDeviceType(db, caller.projectId, id);
+  if (!type) throw new Fault('not_found', 'there is no such device type');
+  return type;
 }
 
 /** Ids of the types that people name by id or by name; throws `unknown_target` for one that is not there. */
@@ -144,12 +142,12 @@ export async function requireTypeIds(
   projectId: number,
   names: readonly string[],
 ): Promise<Map<string, string>> {
-  const rows = await findDeviceTypesNamed(db, projectId, names);
+  const types = await selectDeviceTypesNamed(db, projectId, names);
   const ids = new Map<string, string>();
   for (const name of names) {
-    const row = rows.find((type) => type.id === name) ?? rows.find((type) => type.name === name);
-    if (!row) throw new Fault('unknown_target', `there is no device type "${name}"`);
-    ids.set(name, row.id);
+    const found = types.find((type) => type.id === name) ?? types.find((type) => type.name === name);
+    if (!found) throw new Fault('unknown_target', `there is no device type "${name}"`);
+    ids.set(name, found.id);
   }
   return ids;
 }
@@ -169,18 +167,17 @@ export async function readyTypes(
   projectId: number,
 ): Promise<ReadonlyMap<string, ReadyType>> {
   return ctx.cache.get(`device types ${projectId}`, async () => {
-    const rows = await listDeviceTypesOf(ctx.db, projectId);
+    const types = await selectAllDeviceTypes(ctx.db, projectId);
     return new Map(
-      rows.map((row) => {
-        const types = fromJson<z.output<typeof messageTypeSchema>[]>(row.message_types_json);
-        const schemas = new Map(types.map((type) => [type.id, type.schema]));
-        return [row.id, { id: row.id, name: row.name, class: classOf(row), schemas }];
+      types.map((type) => {
+        const schemas = new Map(type.messageTypes.map(({ id, schema }) => [id, schema]));
+        return [type.id, { id: type.id, name: type.name, class: classOf(type), schemas }];
       }),
     );
   });
 }
 
 /** Ids made here are of no use to people. */
-function classOf({ id, name }: Row<'device_types'>): string {
+function classOf({ id, name }: DeviceType): string {
   return /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-/.test(id) ? name : id;
 }

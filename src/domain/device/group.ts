@@ -3,17 +3,18 @@
 import { z } from 'zod';
 import { countDevices } from '../../store/device.ts';
 import {
-  deleteGroup as deleteGroupRow,
-  findGroup,
-  findGroups,
+  deleteGroup,
+  type Group,
   hasChildGroups,
   insertGroup,
-  listGroups as listGroupRows,
-  listSubtree,
+  selectGroup,
+  selectGroupIds,
+  selectGroups,
+  selectSubtree,
   updateGroup,
 } from '../../store/group.ts';
 import { pageQuery } from '../../store/page.ts';
-import type { Db, Row } from '../../store/schema.ts';
+import type { Db } from '../../store/schema.ts';
 import { takeNumbers } from '../../store/sequence.ts';
 import { holdInventory, makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
@@ -21,11 +22,9 @@ import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
 import { idSchema, instant, nameSchema, numberedPageSchema, parseInput } from '../input.ts';
 import { refreshConnected } from './connection.ts';
-import { idsOnPath } from './target.ts';
 
 /** As deep as a path of ids fits its column. */
 const depthMax = 16;
-const root = { path: '/', parent_id: 0 };
 
 const groupSchema = z.strictObject({ name: nameSchema, parent_id: idSchema.nullish() });
 const filterSchema = numberedPageSchema.extend({
@@ -33,13 +32,13 @@ const filterSchema = numberedPageSchema.extend({
   name: z.string().optional(),
 });
 
-function viewGroup(row: Row<'groups'>) {
+function viewGroup(group: Group) {
   return {
-    id: row.id,
-    name: row.name,
-    parent_id: row.parent_id === 0 ? null : row.parent_id,
-    path: idsOnPath(row.path),
-    created_at: instant(row.created_at),
+    id: group.id,
+    name: group.name,
+    parent_id: group.parentId,
+    path: group.path,
+    created_at: instant(group.createdAt),
   };
 }
 
@@ -47,25 +46,27 @@ export async function createGroup(ctx: Context, caller: Caller, input: unknown) 
   const given = parseInput(groupSchema, input);
   return makeChange(ctx, caller, async (tx, note) => {
     await holdInventory(tx, caller);
-    const parentPath = await requireParentPath(tx, caller, given.parent_id ?? null);
+    const parentId = given.parent_id ?? null;
+    const parentPath = await requireParentPath(tx, caller, parentId);
     const id = await takeNumbers(tx, 'group', 1);
-    const row: Row<'groups'> = {
+    const group: Group = {
       id,
-      project_id: caller.projectId,
-      parent_id: given.parent_id ?? root.parent_id,
+      projectId: caller.projectId,
+      parentId,
       name: given.name,
-      path: pathBelow(parentPath, id),
-      created_at: ctx.now(),
+      path: requireDepth(parentPath.concat(id)),
+      createdAt: ctx.now(),
     };
-    await insertGroup(tx, row);
-    await note('group.create', { kind: 'group', id }, { name: row.name, parent_id: given.parent_id ?? null });
-    return viewGroup(row);
+    await insertGroup(tx, group);
+    await note('group.create', { kind: 'group', id }, { name: group.name, parent_id: parentId });
+    return viewGroup(group);
   });
 }
 
 export async function listGroups(ctx: Context, caller: Caller, input: unknown) {
-  const filter = parseInput(filterSchema, input);
-  const page = await listGroupRows(ctx.db, caller.projectId, filter, pageQuery(filter));
+  const { name, parent_id, ...paging } = parseInput(filterSchema, input);
+  const filter = { name, parentId: parent_id === 0 ? null : parent_id };
+  const page = await selectGroups(ctx.db, caller.projectId, filter, pageQuery(paging));
   return { ...page, items: page.items.map(viewGroup) };
 }
 
@@ -78,11 +79,10 @@ export async function changeGroup(ctx: Context, caller: Caller, id: number, inpu
   const given = parseInput(groupSchema.partial(), input);
   const moved = await makeChange(ctx, caller, async (tx, note) => {
     await holdInventory(tx, caller);
-    const row = await requireGroup(tx, caller, id);
-    const parentId = given.parent_id === undefined ? row.parent_id : (given.parent_id ?? root.parent_id);
-    const moves = parentId !== row.parent_id;
-    if (moves) await moveSubtree(tx, caller, row, given.parent_id ?? null);
-    await updateGroup(tx, id, { name: given.name ?? row.name, parent_id: parentId });
+    const group = await requireGroup(tx, caller, id);
+    const moves = given.parent_id !== undefined && given.parent_id !== group.parentId;
+    if (moves) await moveSubtree(tx, caller, group, given.parent_id ?? null);
+    await updateGroup(tx, id, { name: given.name, parentId: given.parent_id });
     await note('group.change', { kind: 'group', id }, given);
     return moves;
   });
@@ -96,63 +96,54 @@ export async function changeGroup(ctx: Context, caller: Caller, id: number, inpu
 }
 
 /** Writes the paths below the group's new parent. */
-async function moveSubtree(
-  tx: Db,
-  caller: Caller,
-  row: Row<'groups'>,
-  parentId: number | null,
-): Promise<void> {
+async function moveSubtree(tx: Db, caller: Caller, group: Group, parentId: number | null): Promise<void> {
   const parentPath = await requireParentPath(tx, caller, parentId);
-  if (parentPath.startsWith(row.path)) throw new Fault('conflict', 'a group cannot be put below itself');
-  const newPath = pathBelow(parentPath, row.id);
-  for (const member of await listSubtree(tx, caller.projectId, row.path)) {
-    const path = newPath + member.path.slice(row.path.length);
-    requireDepth(path);
+  if (parentPath.includes(group.id)) throw new Fault('conflict', 'a group cannot be put below itself');
+  const above = parentPath.concat(group.id);
+  for (const member of await selectSubtree(tx, caller.projectId, group.path)) {
+    const path = requireDepth(above.concat(member.path.slice(group.path.length)));
     await updateGroup(tx, member.id, { path });
   }
 }
 
-export async function deleteGroup(ctx: Context, caller: Caller, id: number): Promise<void> {
+export async function removeGroup(ctx: Context, caller: Caller, id: number): Promise<void> {
   await makeChange(ctx, caller, async (tx, note) => {
-    const row = await requireGroup(tx, caller, id);
+    const group = await requireGroup(tx, caller, id);
     await holdInventory(tx, caller);
     if (await hasChildGroups(tx, id)) throw new Fault('in_use', 'the group still has groups below it');
     if ((await countDevices(tx, caller.projectId, { groupId: id })) > 0) {
       throw new Fault('in_use', 'the group still has devices');
     }
-    await deleteGroupRow(tx, id);
-    await note('group.delete', { kind: 'group', id }, { name: row.name });
+    await deleteGroup(tx, id);
+    await note('group.delete', { kind: 'group', id }, { name: group.name });
   });
 }
 
-async function requireGroup(db: Db, caller: Caller, id: number): Promise<Row<'groups'>> {
-  const row = await findGroup(db, caller.projectId, id);
-  if (!row) throw new Fault('not_found', 'there is no such group');
-  return row;
+async function requireGroup(db: Db, caller: Caller, id: number): Promise<Group> {
+  const group = await selectGroup(db, caller.projectId, id);
+  if (!group) throw new Fault('not_found', 'there is no such group');
+  return group;
 }
 
-async function requireParentPath(db: Db, caller: Caller, parentId: number | null): Promise<string> {
-  if (parentId === null) return root.path;
-  const parent = await findGroup(db, caller.projectId, parentId);
+async function requireParentPath(
+  db: Db,
+  caller: Caller,
+  parentId: number | null,
+): Promise<readonly number[]> {
+  if (parentId === null) return [];
+  const parent = await selectGroup(db, caller.projectId, parentId);
   if (!parent) throw new Fault('unknown_target', `there is no group ${parentId}`);
   return parent.path;
 }
 
-function pathBelow(parentPath: string, id: number): string {
-  const path = `${parentPath}${id}/`;
-  requireDepth(path);
-  return path;
-}
-
-function requireDepth(path: string): void {
-  if (idsOnPath(path).length > depthMax) {
-    throw new Fault('conflict', `groups can be ${depthMax} deep at most`);
-  }
+function requireDepth(path: readonly number[]): readonly number[] {
+  if (path.length <= depthMax) return path;
+  throw new Fault('conflict', `groups can be ${depthMax} deep at most`);
 }
 
 /** Throws `unknown_target` unless every group is there and the caller's. */
 export async function requireGroups(db: Db, projectId: number, ids: readonly number[]): Promise<void> {
-  const found = new Set((await findGroups(db, projectId, ids)).map((row) => row.id));
+  const found = await selectGroupIds(db, projectId, ids);
   const missing = ids.filter((id) => !found.has(id));
   if (missing.length > 0)
     throw new Fault('unknown_target', `there is no group ${missing.slice(0, 10).join(', ')}`);

@@ -2,6 +2,7 @@
  * Who is connected here, and by which door. A door hands in how it delivers, so the rooms send without knowing
  * doors. Devices are found by what targets name (all, groups, ids, tags) without looking at the others.
  */
+import type { Device } from '../../store/device.ts';
 import type { CommandMessage } from './protocol.ts';
 import type { StateMessage } from './state.ts';
 import { exactScopes, matchesTarget, scopesOfDevice, type Target } from './target.ts';
@@ -16,6 +17,10 @@ export type DeviceFacts = {
   groupPath: readonly number[];
   tags: ReadonlySet<string>;
 };
+
+export function factsOf({ id, projectId, name, typeId, groupPath, tags }: Device): DeviceFacts {
+  return { id, projectId, name, typeId, groupPath, tags: new Set(tags) };
+}
 
 export type ConnectedDevice = DeviceFacts & {
   /** The cache's generation when this was read. */

@@ -3,12 +3,13 @@
  * in the background: no trigger and no connection waits for them.
  */
 
+import { setImmediate as turnOfLoop } from 'node:timers/promises';
 import { updateDevice } from '../../store/device.ts';
 import { updateKey } from '../../store/key.ts';
 import { inTransaction } from '../../store/open.ts';
 import type { Db } from '../../store/schema.ts';
 
-type DeviceSighting = { connected_at?: number; last_seen_at: number; address?: string | null };
+type DeviceSighting = { connectedAt?: number; lastSeenAt: number; address?: string | null };
 
 export type Sightings = {
   keyUsed(id: string, at: number): void;
@@ -35,6 +36,8 @@ export function createSightings(): Sightings {
         });
         for (const [id, at] of usedKeys) if (keys.get(id) === at) keys.delete(id);
         for (const [id, sighting] of seenDevices) if (devices.get(id) === sighting) devices.delete(id);
+        // On SQLite nothing above gave others a turn.
+        await turnOfLoop();
       }
     },
   };

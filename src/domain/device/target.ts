@@ -101,11 +101,6 @@ export function coversTarget(wide: Target, narrow: Target, pathOf: PathOf): bool
   return narrow.match === 'all' && wide.tags.every((tag) => narrow.tags.includes(tag));
 }
 
-/** The ids on a group's path, from the root to the group itself. */
-export function idsOnPath(path: string): number[] {
-  return path.split('/').filter(Boolean).map(Number);
-}
-
 function unique<T>(values: T[]): T[] {
   return [...new Set(values)];
 }

@@ -1,10 +1,9 @@
 /** Who says something: the device, or the program that speaks for it, and what an event keeps of that. */
-import { findDevice, tagsOfDevices } from '../../store/device.ts';
+import { selectDevice } from '../../store/device.ts';
 import type { Caller } from '../access/caller.ts';
 import type { Context } from '../context.ts';
 import { readyTypes } from '../device/device-type.ts';
-import type { DeviceFacts } from '../device/presence.ts';
-import { idsOnPath } from '../device/target.ts';
+import { type DeviceFacts, factsOf } from '../device/presence.ts';
 import { Fault } from '../fault.ts';
 import type { Origin } from './event.ts';
 
@@ -36,18 +35,10 @@ export async function originOf(ctx: Context, { device, address, key }: Sender): 
 
 /** The device that a program speaks for; throws `not_found` for one that is not its project's. */
 export async function senderOf(ctx: Context, caller: Caller, deviceId: number): Promise<Sender> {
-  const row = await findDevice(ctx.db, caller.projectId, deviceId);
-  if (!row) throw new Fault('not_found', 'there is no such device');
-  const tags = (await tagsOfDevices(ctx.db, [row.id])).get(row.id) ?? [];
+  const device = await selectDevice(ctx.db, caller.projectId, deviceId);
+  if (!device) throw new Fault('not_found', 'there is no such device');
   return {
-    device: {
-      id: row.id,
-      projectId: row.project_id,
-      name: row.name,
-      typeId: row.type_id,
-      groupPath: idsOnPath(row.group_path ?? ''),
-      tags: new Set(tags),
-    },
+    device: factsOf(device),
     address: caller.address,
     key: caller.kind === 'key' && caller.id !== null ? { id: caller.id, name: caller.name } : undefined,
   };

@@ -136,7 +136,7 @@ type Said = {
 
 async function add(ctx: Context, sender: Sender, said: Said): Promise<string> {
   const { device } = sender;
-  ctx.queues.sightings.deviceSeen(device.id, { last_seen_at: ctx.now() });
+  ctx.queues.sightings.deviceSeen(device.id, { lastSeenAt: ctx.now() });
   const origin = await originOf(ctx, sender);
   return ctx.queues.intake.add({ projectId: device.projectId, origin, ...said });
 }

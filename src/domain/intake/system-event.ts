@@ -4,10 +4,10 @@
  */
 
 import { selectCommand, selectUnexpiredPulses } from '../../store/command.ts';
-import { findDevice, tagsOfDevices } from '../../store/device.ts';
+import { selectDevice } from '../../store/device.ts';
 import { coverageOfCommands, hasEnded } from '../command/coverage.ts';
 import type { Context } from '../context.ts';
-import { idsOnPath } from '../device/target.ts';
+import { factsOf } from '../device/presence.ts';
 import type { Origin } from '../event/event.ts';
 import { originOf } from '../event/origin.ts';
 import { eventOfFact, type SystemEvent } from '../fact.ts';
@@ -154,18 +154,10 @@ async function record(ctx: Context, { type, projectId, data, deviceId }: SystemE
 }
 
 async function deviceOrigin(ctx: Context, projectId: number, deviceId: number): Promise<Origin> {
-  const row = await findDevice(ctx.db, projectId, deviceId);
-  if (!row) return {};
-  const device = {
-    id: row.id,
-    projectId,
-    name: row.name,
-    typeId: row.type_id,
-    groupPath: idsOnPath(row.group_path ?? ''),
-    tags: new Set((await tagsOfDevices(ctx.db, [row.id])).get(row.id) ?? []),
-  };
+  const device = await selectDevice(ctx.db, projectId, deviceId);
+  if (!device) return {};
   return originOf(ctx, {
-    device,
-    address: ctx.live.presence.connectionsOf(deviceId)[0]?.address ?? row.address,
+    device: factsOf(device),
+    address: ctx.live.presence.connectionsOf(deviceId)[0]?.address ?? device.address,
   });
 }

@@ -1,7 +1,7 @@
 /** A command webhook: a caller's words for a receiver, on a second URL of a webhook that has one. */
 
 import { z } from 'zod';
-import { findGroup } from '../../store/group.ts';
+import { selectGroup } from '../../store/group.ts';
 import { type Caller, requireScope } from '../access/caller.ts';
 import type { Context } from '../context.ts';
 import type { Origin } from '../event/event.ts';
@@ -23,7 +23,7 @@ export async function sendCommand(
   command: { homeId: number; moduleId: string; json: Uint8Array },
 ): Promise<void> {
   requireScope(caller, 'command');
-  const home = await findGroup(ctx.db, caller.projectId, command.homeId);
+  const home = await selectGroup(ctx.db, caller.projectId, command.homeId);
   if (!home) throw new Fault('not_found', 'there is no such home');
   // Of what the event is held against when it is stored: a webhook that is not known there would get nothing.
   const webhooks = [...(await readyWebhooks(ctx, caller.projectId)).values()];

@@ -3,14 +3,13 @@
  * them, byte for byte and unsigned, and they end with the device.
  */
 import { z } from 'zod';
-import { findDevice, findDevices } from '../../store/device.ts';
-import { findGroup } from '../../store/group.ts';
+import { selectDevice, selectDevicesById } from '../../store/device.ts';
+import { selectGroup } from '../../store/group.ts';
 import type { Db } from '../../store/schema.ts';
 import { deleteWebhook, selectProjectWebhooks, type Webhook } from '../../store/webhook.ts';
 import { makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import type { Context } from '../context.ts';
-import { idsOnPath } from '../device/target.ts';
 import { Fault } from '../fault.ts';
 import { metadataSchema, parseInput } from '../input.ts';
 import { headersSchema, urlSchema } from './input.ts';
@@ -129,18 +128,16 @@ export async function listGroupWebhooks(
   query: unknown,
 ) {
   const page = parseInput(pageSchema, query);
-  const group = groupId === null ? undefined : await findGroup(ctx.db, caller.projectId, groupId);
+  const group = groupId === null ? undefined : await selectGroup(ctx.db, caller.projectId, groupId);
   if (!group) throw new Fault('not_allowed', 'there is no such group for this caller');
   const webhooks = await deviceWebhooksOf(ctx.db, caller);
-  const devices = await findDevices(
+  const devices = await selectDevicesById(
     ctx.db,
     caller.projectId,
     webhooks.map((webhook) => webhook.deviceId),
   );
   const inside = new Set(
-    devices
-      .filter((device) => idsOnPath(device.group_path ?? '').includes(group.id))
-      .map((device) => device.id),
+    devices.filter((device) => device.groupPath.includes(group.id)).map((device) => device.id),
   );
   return pageOf(
     ctx,
@@ -223,8 +220,8 @@ async function viewAll(
   webhooks: readonly DeviceWebhook[],
 ): Promise<ThingWebhook[]> {
   const ids = new Set(webhooks.map((webhook) => webhook.deviceId));
-  const devices = await findDevices(ctx.db, caller.projectId, [...ids]);
-  const groups = new Map(devices.map((device) => [device.id, device.group_id]));
+  const devices = await selectDevicesById(ctx.db, caller.projectId, [...ids]);
+  const groups = new Map(devices.map((device) => [device.id, device.groupId]));
   return webhooks.map((webhook) => {
     const headers = headersOf(ctx, webhook);
     const { id, deviceId, name, url, metadata } = webhook;
@@ -245,7 +242,7 @@ async function deviceWebhooksOf(db: Db, caller: Caller): Promise<DeviceWebhook[]
 }
 
 async function requireThing(db: Db, caller: Caller, id: number | null) {
-  const device = id === null ? undefined : await findDevice(db, caller.projectId, id);
+  const device = id === null ? undefined : await selectDevice(db, caller.projectId, id);
   if (!device) throw new Fault('not_allowed', 'there is no such thing for this caller');
   return device;
 }
