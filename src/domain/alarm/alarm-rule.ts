@@ -100,7 +100,11 @@ async function requireAttached(
   }
 }
 
-export async function createAlarmRule(ctx: Context, caller: Caller, input: unknown) {
+export async function createAlarmRule(
+  ctx: Pick<Context, 'db' | 'now' | 'cache' | 'feed'>,
+  caller: Caller,
+  input: unknown,
+) {
   const given = parseInput(ruleSchema, input);
   const { projectId } = caller;
   const now = ctx.now();
@@ -132,17 +136,22 @@ export async function createAlarmRule(ctx: Context, caller: Caller, input: unkno
   return viewRule(rule, await readyTypes(ctx, projectId));
 }
 
-export async function listAlarmRules(ctx: Context, caller: Caller, input: unknown) {
+export async function listAlarmRules(ctx: Pick<Context, 'db' | 'cache'>, caller: Caller, input: unknown) {
   const page = await selectAlarmRules(ctx.db, caller.projectId, pageQuery(parseInput(pageSchema, input)));
   const types = await readyTypes(ctx, caller.projectId);
   return { ...page, items: page.items.map((rule) => viewRule(rule, types)) };
 }
 
-export async function getAlarmRule(ctx: Context, caller: Caller, id: string) {
+export async function getAlarmRule(ctx: Pick<Context, 'db' | 'cache'>, caller: Caller, id: string) {
   return viewRule(await requireAlarmRule(ctx.db, caller, id), await readyTypes(ctx, caller.projectId));
 }
 
-export async function changeAlarmRule(ctx: Context, caller: Caller, id: string, input: unknown) {
+export async function changeAlarmRule(
+  ctx: Pick<Context, 'db' | 'now' | 'cache' | 'feed'>,
+  caller: Caller,
+  id: string,
+  input: unknown,
+) {
   const given = parseInput(changeSchema, input);
   const { projectId } = caller;
   await makeChange(ctx, caller, async (tx, note) => {
@@ -176,7 +185,11 @@ async function requireTypeId(db: Db, projectId: number, name: string): Promise<s
 }
 
 /** Deletes a rule; the alarms it raised stay, and can be cleared by hand. */
-export async function removeAlarmRule(ctx: Context, caller: Caller, id: string): Promise<void> {
+export async function removeAlarmRule(
+  ctx: Pick<Context, 'db' | 'now' | 'cache' | 'feed'>,
+  caller: Caller,
+  id: string,
+): Promise<void> {
   await makeChange(ctx, caller, async (tx, note) => {
     const { name } = await requireAlarmRule(tx, caller, id);
     await deleteAlarmRule(tx, id);

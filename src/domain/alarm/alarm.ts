@@ -157,14 +157,14 @@ const filterSchema = timedPageSchema.extend({
 });
 
 /** Newest first. In place of a large observation they name its event. */
-export async function listAlarms(ctx: Context, caller: Caller, input: unknown) {
+export async function listAlarms(ctx: Pick<Context, 'db'>, caller: Caller, input: unknown) {
   const { active, noted, level, rule_id, device_id, ...paging } = parseInput(filterSchema, input);
   const filter = { active, noted, level, ruleId: rule_id, deviceId: device_id };
   const page = await selectAlarms(ctx.db, caller.projectId, filter, pageQuery(paging));
   return { ...page, items: page.items.map((alarm) => viewAlarm(alarm, shortObservation(alarm))) };
 }
 
-export async function getAlarm(ctx: Context, caller: Caller, id: string) {
+export async function getAlarm(ctx: Pick<Context, 'db'>, caller: Caller, id: string) {
   const alarm = await requireAlarm(ctx.db, caller, id);
   const observation = Buffer.from(await wholeObservation(ctx.db, alarm)).toString('utf8');
   return viewAlarm(alarm, JSON.parse(observation) as unknown);
@@ -174,7 +174,12 @@ const noteSchema = z.strictObject({ note: z.string().trim().min(1).max(2_000) })
 const clearSchema = z.strictObject({ note: noteSchema.shape.note.optional() });
 
 /** Somebody has seen the alarm and says something about it. */
-export async function noteAlarm(ctx: Context, caller: Caller, id: string, input: unknown) {
+export async function noteAlarm(
+  ctx: Pick<Context, 'db' | 'now' | 'cache' | 'feed'>,
+  caller: Caller,
+  id: string,
+  input: unknown,
+) {
   const { note: text } = parseInput(noteSchema, input);
   await makeChange(ctx, caller, async (tx, note) => {
     await requireAlarm(tx, caller, id);
@@ -184,14 +189,19 @@ export async function noteAlarm(ctx: Context, caller: Caller, id: string, input:
   return getAlarm(ctx, caller, id);
 }
 
-const noteOf = (ctx: Context, caller: Caller, text: string) => ({
+const noteOf = (ctx: Pick<Context, 'now'>, caller: Caller, text: string) => ({
   note: text,
   notedBy: caller.name,
   notedAt: ctx.now(),
 });
 
 /** Ends an alarm by hand, and whoever was told that it began is told. One that is over changes nothing but its note. */
-export async function clearAlarm(ctx: Context, caller: Caller, id: string, input: unknown) {
+export async function clearAlarm(
+  ctx: Pick<Context, 'db' | 'now' | 'cache' | 'feed' | 'queues'>,
+  caller: Caller,
+  id: string,
+  input: unknown,
+) {
   const { note: text } = parseInput(clearSchema, input ?? {});
   const { alarm, wasActive } = await makeChange(ctx, caller, async (tx, note) => {
     const before = await requireAlarm(tx, caller, id);
@@ -208,7 +218,7 @@ export async function clearAlarm(ctx: Context, caller: Caller, id: string, input
   return getAlarm(ctx, caller, id);
 }
 
-async function tellCleared(ctx: Context, alarm: Alarm): Promise<void> {
+async function tellCleared(ctx: Pick<Context, 'db' | 'cache' | 'queues'>, alarm: Alarm): Promise<void> {
   const { projectId, deviceId, ruleId } = alarm;
   const device = await selectDevice(ctx.db, projectId, deviceId);
   const origin = device ? await originOf(ctx, { device: factsOf(device), address: null }) : {};

@@ -45,7 +45,7 @@ const filterSchema = timedPageSchema.extend({
 });
 
 /** Newest first. `from` is part of the range, `to` is not. */
-export async function listEvents(ctx: Context, caller: Caller, input: unknown) {
+export async function listEvents(ctx: Pick<Context, 'db'>, caller: Caller, input: unknown) {
   const { device_id: deviceId, from, to, ...given } = parseInput(filterSchema, input);
   const filter = {
     ...given,
@@ -58,18 +58,18 @@ export async function listEvents(ctx: Context, caller: Caller, input: unknown) {
 }
 
 /** One event with what it says: `data` where that is JSON of a size to read. */
-export async function getEvent(ctx: Context, caller: Caller, id: string) {
+export async function getEvent(ctx: Pick<Context, 'db'>, caller: Caller, id: string) {
   const event = await requireEvent(ctx, caller, id);
   return { ...viewEvent(event), data: event.body ? (payloadOf(event, event.body) ?? null) : null };
 }
 
 /** The bytes of an event as they came. */
-export async function getEventBody(ctx: Context, caller: Caller, id: string) {
+export async function getEventBody(ctx: Pick<Context, 'db'>, caller: Caller, id: string) {
   const event = await requireEvent(ctx, caller, id);
   return { mediaType: event.mediaType, bytes: event.bodyBytes, parts: bodyOf(ctx.db, event) };
 }
 
-async function requireEvent(ctx: Context, caller: Caller, id: string): Promise<StoredEvent> {
+async function requireEvent(ctx: Pick<Context, 'db'>, caller: Caller, id: string): Promise<StoredEvent> {
   const event = await selectEvent(ctx.db, caller.projectId, id);
   if (!event) throw new Fault('not_found', 'there is no such event');
   return event;

@@ -15,7 +15,10 @@ export type Sender = {
 };
 
 /** Who speaks, as an event keeps it. */
-export async function originOf(ctx: Context, { device, address, key }: Sender): Promise<Origin> {
+export async function originOf(
+  ctx: Pick<Context, 'db' | 'cache'>,
+  { device, address, key }: Sender,
+): Promise<Origin> {
   const type = (await readyTypes(ctx, device.projectId)).get(device.typeId ?? '');
   return {
     device: {
@@ -34,7 +37,7 @@ export async function originOf(ctx: Context, { device, address, key }: Sender): 
 }
 
 /** The device that a program speaks for; throws `not_found` for one that is not its project's. */
-export async function senderOf(ctx: Context, caller: Caller, deviceId: number): Promise<Sender> {
+export async function senderOf(ctx: Pick<Context, 'db'>, caller: Caller, deviceId: number): Promise<Sender> {
   const device = await selectDevice(ctx.db, caller.projectId, deviceId);
   if (!device) throw new Fault('not_found', 'there is no such device');
   return {

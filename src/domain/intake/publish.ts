@@ -11,6 +11,8 @@ import { Fault } from '../fault.ts';
 import { membersSchema, nameSchema, parseInput } from '../input.ts';
 import { readJson, requireShallowValue, withoutByteOrderMark } from '../json.ts';
 
+type PublishContext = Pick<Context, 'db' | 'now' | 'cache' | 'queues'>;
+
 /** Bulk data and any message of a device. */
 export const messageBytesMax = 16 * 1_024 * 1_024;
 
@@ -24,7 +26,7 @@ const messageTypeSchema = nameSchema;
 const mediaTypeSchema = z.string().max(200, 'a media type has at most 200 characters');
 
 /** `{eventType, eventData?}`. */
-export async function publishEvent(ctx: Context, sender: Sender, input: unknown): Promise<string> {
+export async function publishEvent(ctx: PublishContext, sender: Sender, input: unknown): Promise<string> {
   requireShallowValue(input);
   const { eventType, eventData } = parseInput(eventSchema, input);
   const payload = eventData ?? {};
@@ -39,12 +41,16 @@ export async function publishEvent(ctx: Context, sender: Sender, input: unknown)
 }
 
 /** Like `publishEvent`, from the bytes of its JSON: numbers stay exact. */
-export async function publishEventJson(ctx: Context, sender: Sender, json: Uint8Array): Promise<string> {
+export async function publishEventJson(
+  ctx: PublishContext,
+  sender: Sender,
+  json: Uint8Array,
+): Promise<string> {
   return publishEvent(ctx, sender, readJson(json, { bytesMax: messageBytesMax }));
 }
 
 /** A message as a value of JSON, or as bytes; `{type?, payload}`. */
-export async function publishMessage(ctx: Context, sender: Sender, input: unknown): Promise<string> {
+export async function publishMessage(ctx: PublishContext, sender: Sender, input: unknown): Promise<string> {
   const { type, payload } = parseInput(messageSchema, input);
   if (ArrayBuffer.isView(payload) || payload instanceof ArrayBuffer) {
     return publishMessageBytes(ctx, sender, { type: type ?? null, mediaType: null, bytes: bytesOf(payload) });
@@ -71,7 +77,7 @@ const messageSchema = z.object({
  * announcement it is JSON if it reads as JSON.
  */
 export async function publishMessageBytes(
-  ctx: Context,
+  ctx: PublishContext,
   sender: Sender,
   message: { type: string | null; mediaType: string | null; bytes: Uint8Array },
 ): Promise<string> {
@@ -99,7 +105,7 @@ function readMessage(
 
 /** Bytes under a label, untouched from end to end. */
 export async function publishBulk(
-  ctx: Context,
+  ctx: PublishContext,
   sender: Sender,
   label: unknown,
   bytes: unknown,
@@ -134,7 +140,7 @@ type Said = {
   payload?: unknown;
 };
 
-async function add(ctx: Context, sender: Sender, said: Said): Promise<string> {
+async function add(ctx: PublishContext, sender: Sender, said: Said): Promise<string> {
   const { device } = sender;
   ctx.queues.sightings.deviceSeen(device.id, { lastSeenAt: ctx.now() });
   const origin = await originOf(ctx, sender);
