@@ -1,5 +1,5 @@
 /**
- * Devices that speak plain HTTP (design §6.3): `PUT /devices/{id}/event`, `POST /devices/{id}/bulkData/{label}`,
+ * Devices that speak plain HTTP: `PUT /devices/{id}/event`, `POST /devices/{id}/bulkData/{label}`,
  * `POST /messages[/{subtopic}]`. A device presents its token as `Thing`, `ModeCloud` or `Bearer`; a program with a key
  * of the scope `publish` may speak for any device of its project.
  */

@@ -73,7 +73,7 @@ const previewAgents = new RegExp(
   'i',
 );
 
-/** Why this GET must not fire, or null when it may (design §6.1). */
+/** Why this GET must not fire, or null when it may. */
 export function reasonNotToFire(headers: IncomingHttpHeaders): string | null {
   const purpose = [headers['sec-purpose'], headers.purpose, headers['x-purpose'], headers['x-moz']].join(' ');
   if (/prefetch|prerender|preview/i.test(purpose)) return 'prefetch';

@@ -1,5 +1,5 @@
 /**
- * The trigger routes (design §6.1): what third parties post, what people open in a browser, and the safe links.
+ * The trigger routes: what third parties post, what people open in a browser, and the safe links.
  * They answer in a form of their own: `{"message":"success"|"Error", ...}`, or a small page for a browser.
  */
 

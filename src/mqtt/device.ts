@@ -1,4 +1,4 @@
-/** A device over MQTT 3.1.1: its user name is its id, its password its token (design §6.3). */
+/** A device over MQTT 3.1.1: its user name is its id, its password its token. */
 
 import { setTimeout as sleep, setImmediate as turnOfLoop } from 'node:timers/promises';
 import type { Client, PublishPacket, Subscription } from 'aedes';

@@ -1,4 +1,4 @@
-/** The topics of devices: `/devices/{id}/...`, with the leading slash or without it (design §6.3). Pure. */
+/** The topics of devices: `/devices/{id}/...`, with the leading slash or without it. Pure. */
 
 /** What a device publishes. */
 export type Said = 'event' | 'bulk' | 'message' | 'receipt';

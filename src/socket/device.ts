@@ -1,4 +1,4 @@
-/** A device over Socket.IO: authenticates by its token, is caught up, gives receipts (design §6.2). */
+/** A device over Socket.IO: authenticates by its token, is caught up, gives receipts. */
 
 import type { IncomingMessage } from 'node:http';
 import type { Namespace, Socket } from 'socket.io';

@@ -1,5 +1,5 @@
 /**
- * What passes over the Socket.IO namespace `/devices` (design §6.2). Handshake: `auth: { token }`.
+ * What passes over the Socket.IO namespace `/devices`. Handshake: `auth: { token }`.
  * A refused handshake arrives as `connect_error` whose `data` is a `WireError`.
  */
 import type { CommandMessage, ReceiptMessage, ReceiptStatus } from '../domain/device/protocol.ts';

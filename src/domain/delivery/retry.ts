@@ -1,4 +1,4 @@
-/** When a delivery is tried again (design §6.5). Pure. */
+/** When a delivery is tried again. Pure. */
 
 const secondMs = 1_000;
 const minuteMs = 60 * secondMs;

@@ -1,4 +1,4 @@
-/** What passes between a device and us, whichever door it comes in by (design §6.2). */
+/** What passes between a device and us, whichever door it comes in by. */
 
 /** A pulse on its way to a device. Instants are RFC 3339. */
 export type CommandMessage = {

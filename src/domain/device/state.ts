@@ -1,6 +1,6 @@
 /**
  * State is what a device should be showing now. It is never stored: it is folded from the state commands
- * that are in force for the device, by the server and by the device library alike (design §6.2).
+ * that are in force for the device, by the server and by the device library alike.
  */
 
 /** What one emergency shows. `expires_at` is RFC 3339 or null for "until disabled". */

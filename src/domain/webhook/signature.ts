@@ -1,5 +1,5 @@
 /**
- * How an outgoing request proves where it comes from (design §6.5): Standard Webhooks, the signatures of MODE and
+ * How an outgoing request proves where it comes from: Standard Webhooks, the signatures of MODE and
  * of Biotz, or nothing. The receiver's side is client/verify.ts, which signs with this file and compares.
  */
 import { createHmac, createSecretKey, randomBytes, randomInt } from 'node:crypto';
