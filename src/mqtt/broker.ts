@@ -4,9 +4,9 @@ import type { EventEmitter } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { Aedes, type AuthenticateError, type Client } from 'aedes';
 import type { Context } from '../domain/context.ts';
+import { explained } from '../domain/device/session.ts';
 import { Fault } from '../domain/fault.ts';
-import { withoutDatabase } from '../domain/readiness.ts';
-import { createDevice, type MqttDevice } from './device.ts';
+import { createMqttDevice, type MqttDevice } from './device.ts';
 import { createFlow, type Flow } from './flow.ts';
 
 /** CONNACK's return codes (MQTT 3.1.1 §3.2.2.3). */
@@ -54,7 +54,7 @@ export async function openBroker(ctx: Context, onError: (error: unknown) => void
     const older = named.get(name);
     named.set(name, device);
     client.conn.once('close', () => named.get(name) === device && named.delete(name));
-    older?.close();
+    older?.drop();
   }
 
   const broker = await Aedes.createBroker({
@@ -88,9 +88,7 @@ export async function openBroker(ctx: Context, onError: (error: unknown) => void
             packet.retain = false;
             callback(null);
           },
-          (thrown: unknown) => {
-            const error = withoutDatabase(thrown) as Error;
-            if (!(error instanceof Fault)) ctx.log.error({ err: error }, 'a message of a device failed');
+          (error: Error) => {
             device.report(error);
             callback(error);
           },
@@ -113,18 +111,18 @@ export async function openBroker(ctx: Context, onError: (error: unknown) => void
     take(socket, address) {
       const flow = createFlow(socket);
       const client = broker.handle(flow.stream);
-      const device = createDevice(ctx, { client, flow, address });
+      const device = createMqttDevice(ctx, { client, flow, address });
       links.set(client, { device, flow, clientId: '', will: undefined });
       devices.add(device);
       capQos(client);
       client.once('error', (error) => device.report(error, isOrdinary(error) ? 'debug' : 'warn'));
       flow.stream.once('close', () => {
         devices.delete(device);
-        device.gone();
+        device.onClose();
       });
     },
     async close() {
-      await Promise.all([...devices].map((device) => device.end()));
+      await Promise.all([...devices].map((device) => device.drain()));
       await new Promise<void>((resolve) => broker.close(resolve));
     },
   };
@@ -149,8 +147,7 @@ function isOrdinary(error: Error): boolean {
 }
 
 function refusalOf(ctx: Context, thrown: unknown): AuthenticateError {
-  const error = withoutDatabase(thrown);
-  if (!(error instanceof Fault)) ctx.log.error({ err: error }, 'a device could not be let in');
+  const error = explained(ctx, thrown, 'a device could not be let in');
   const code = error instanceof Fault ? error.code : null;
   const returnCode =
     code === 'bad_token' ? badUserNameOrPassword : code === 'not_allowed' ? notAuthorized : serverUnavailable;

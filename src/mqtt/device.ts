@@ -4,9 +4,9 @@ import { setTimeout as sleep, setImmediate as turnOfLoop } from 'node:timers/pro
 import type { Client, PublishPacket, Subscription } from 'aedes';
 import { takeReceipts } from '../domain/command/receipt.ts';
 import type { Context } from '../domain/context.ts';
-import { authenticateDevice, catchUp, closeConnection, openConnection } from '../domain/device/connection.ts';
-import { createFlood } from '../domain/device/flood.ts';
-import type { Connection, Door, Outgoing } from '../domain/device/presence.ts';
+import { authenticateDevice } from '../domain/device/connection.ts';
+import type { Door, Outgoing } from '../domain/device/presence.ts';
+import { createSession } from '../domain/device/session.ts';
 import type { Sender } from '../domain/event/origin.ts';
 import { Fault } from '../domain/fault.ts';
 import { publishBulk, publishEventJson, publishMessageBytes } from '../domain/intake/publish.ts';
@@ -15,18 +15,20 @@ import { withoutDatabase } from '../domain/readiness.ts';
 import type { Flow } from './flow.ts';
 import { type Heard, isHeard, isSaid, parseTopic, type Said, type Topic } from './topic.ts';
 
-/** A device that sends too fast is looked after so often. */
-const floodPollMs = 20;
 /** What a device has published gets this long to be stored when the server ends. */
-const endMsMax = 5_000;
+const drainMsMax = 5_000;
 /** Of a topic that is refused, for the log. */
 const topicCharactersMax = 100;
 
 export type MqttDevice = {
   /** Decides on the CONNECT; the device is online from then on. Answers its id. Throws a `Fault`. */
-  authenticate(username: string | undefined, password: Buffer | undefined, will?: Will): Promise<number>;
+  authenticate(
+    username: string | undefined,
+    password: Buffer | undefined,
+    will?: Publication,
+  ): Promise<number>;
   /** Resolves when it is stored, or is refused for good; throws when the connection has to end without an answer. */
-  publish(packet: Will): Promise<void>;
+  publish(packet: Publication): Promise<void>;
   /** Whether the device may subscribe to that. */
   mayHear(topic: string): boolean;
   subscribed(subscriptions: readonly Subscription[]): void;
@@ -34,19 +36,20 @@ export type MqttDevice = {
   /** Says in the log why the connection ends: the first reason alone, since the others follow from it. */
   report(error: Error, level?: 'debug' | 'warn'): void;
   /** Ends the connection, with its will. */
-  close(): void;
+  drop(): void;
   /** The device has no right to be here any more: nothing it said is listened to from now on. */
-  dismiss(): void;
+  revoke(): void;
   /** Ends the connection when what was published is stored and acknowledged. */
-  end(): Promise<void>;
+  drain(): Promise<void>;
   /** The connection is gone. */
-  gone(): void;
+  onClose(): void;
   /** What is sent to this device. */
   deliver(event: Heard, payload: Buffer): void;
   hears(event: Heard): boolean;
 };
 
-type Will = Pick<PublishPacket, 'topic' | 'payload'>;
+/** What a device publishes, a will included. */
+type Publication = Pick<PublishPacket, 'topic' | 'payload'>;
 
 /** Encodes once for all who have subscribed; the topic is each device's own. */
 export const mqttDoor: Door = {
@@ -60,7 +63,7 @@ export const mqttDoor: Door = {
       device.deliver(outgoing.event, payload);
     }
   },
-  disconnect: (connection) => (connection.handle as MqttDevice).dismiss(),
+  disconnect: (connection) => (connection.handle as MqttDevice).revoke(),
 };
 
 /** Commands carry the names that MODE has for what to do, besides ours. */
@@ -72,45 +75,34 @@ function encode({ event, message }: Outgoing): unknown {
     : { ...message, action: name, parameters: params };
 }
 
-export function createDevice(
+export function createMqttDevice(
   ctx: Context,
   { client, flow, address }: { client: Client; flow: Flow; address: string | null },
 ): MqttDevice {
-  const flood = createFlood(() => performance.now());
   const subscriptions = new Map<Heard, { topic: string; qos: 0 | 1 }>();
-  let connection: Connection | null = null;
-  let isGone = false;
-  let isDismissed = false;
+  let isRevoked = false;
   let isReported = false;
   /** Messages begin one after the other, are stored side by side, and are acknowledged in order (§4.6). */
-  let begun: Promise<unknown> = Promise.resolve();
   let answered: Promise<unknown> = Promise.resolve();
 
+  const deviceId = () => session.speaker()?.device.id;
   const own = (topic: string): Topic | null => {
     const parsed = parseTopic(topic);
-    return parsed && parsed.deviceId === connection?.device.id ? parsed : null;
+    return parsed && parsed.deviceId === deviceId() ? parsed : null;
   };
 
   function report(error: Error, level: 'debug' | 'warn' = 'warn'): void {
     if (isReported) return;
     isReported = true;
     const { code } = error as { code?: unknown };
-    const device = connection?.device.id;
-    ctx.log[level]({ device, address, code, detail: error.message }, 'the MQTT connection of a device ends');
+    const about = { device: deviceId(), address, code, detail: error.message };
+    ctx.log[level](about, 'the MQTT connection of a device ends');
   }
 
-  async function roomFor(bytes: number): Promise<void> {
-    while (!flood.take(bytes)) {
-      if (ctx.process.stopping.aborted) throw new Fault('unavailable', 'the server is going down');
-      await sleep(floodPollMs);
-    }
-  }
-
-  async function store({ topic, payload }: Will): Promise<void> {
+  async function store(sender: Sender, { topic, payload }: Publication): Promise<void> {
     const said = own(topic);
-    if (!connection || !said || !isSaid(said)) throw foreign(topic);
-    if (isDismissed) throw new Fault('bad_token', 'the token is not valid any more');
-    const sender = { device: connection.device, address };
+    if (!said || !isSaid(said)) throw foreign(topic);
+    if (isRevoked) throw new Fault('bad_token', 'the token is not valid any more');
     try {
       await take(ctx, sender, said, typeof payload === 'string' ? Buffer.from(payload) : payload);
     } catch (thrown) {
@@ -132,16 +124,12 @@ export function createDevice(
         throw new Fault('bad_token', 'the user name is not the id of the device');
       const said = will && parseTopic(will.topic);
       if (will && !(said && said.deviceId === device.id && isSaid(said))) throw foreign(will.topic);
-      connection = await openConnection(ctx, { door: mqttDoor, handle: self, address, device }, []);
-      if (isGone) closeConnection(ctx, connection);
+      await session.open(device);
       return device.id;
     },
     async publish(packet) {
-      const bytes = packet.payload.length;
-      const turn = begun.then(() => roomFor(bytes));
-      const stored = turn.then(() => store(packet));
+      const stored = session.hear(packet.payload.length, (sender) => store(sender, packet));
       const before = answered;
-      begun = turn;
       answered = Promise.allSettled([before, stored]);
       await before;
       await stored;
@@ -150,7 +138,7 @@ export function createDevice(
       const heard = own(topic);
       if (heard && isHeard(heard)) return true;
       const shown = topic.slice(0, topicCharactersMax);
-      ctx.log.warn({ device: connection?.device.id, topic: shown }, 'a subscription of a device was refused');
+      ctx.log.warn({ device: deviceId(), topic: shown }, 'a subscription of a device was refused');
       return false;
     },
     subscribed(granted) {
@@ -161,33 +149,25 @@ export function createDevice(
         subscriptions.set(heard.what, { topic, qos: qos === 0 ? 0 : 1 });
         asked.add(heard.what);
       }
-      if (!connection || asked.size === 0) return;
-      catchUp(ctx, connection, [...asked]).catch((error: unknown) => {
-        // Without its state a device must not believe that it is up to date: it comes back and asks again.
-        ctx.log.error({ err: error, device: connection?.device.id }, 'a device could not be caught up');
-        client.close();
-      });
+      if (asked.size > 0) session.catchUp([...asked]);
     },
     unsubscribed(topics) {
       for (const [what, { topic }] of subscriptions) if (topics.includes(topic)) subscriptions.delete(what);
     },
     report,
-    close: () => client.close(),
-    dismiss() {
-      isDismissed = true;
+    drop: () => client.close(),
+    revoke() {
+      isRevoked = true;
       client.close();
     },
-    async end() {
+    async drain() {
       flow.stop();
-      await Promise.race([answered, sleep(endMsMax, undefined, { ref: false })]);
+      await Promise.race([answered, sleep(drainMsMax, undefined, { ref: false })]);
       await turnOfLoop(); // by then the acknowledgement is written
       // A server that goes down is no reason to believe that the device is gone.
-      self.dismiss();
+      self.revoke();
     },
-    gone() {
-      isGone = true;
-      if (connection) closeConnection(ctx, connection);
-    },
+    onClose: () => session.gone(),
     hears: (event) => subscriptions.has(event),
     deliver(event, payload) {
       const subscription = subscriptions.get(event);
@@ -196,6 +176,13 @@ export function createDevice(
       client.publish(packet, () => undefined); // it wants to be heard out, even when there is nothing to say
     },
   };
+  const session = createSession(ctx, {
+    door: mqttDoor,
+    handle: self,
+    address,
+    tooFast: 'wait',
+    drop: self.drop,
+  });
   return self;
 }
 

@@ -4,15 +4,14 @@ import type { IncomingMessage } from 'node:http';
 import type { Namespace, Socket } from 'socket.io';
 import { takeReceipts } from '../domain/command/receipt.ts';
 import type { Context } from '../domain/context.ts';
-import { authenticateDevice, closeConnection, openConnection } from '../domain/device/connection.ts';
-import { createFlood, type Flood } from '../domain/device/flood.ts';
-import type { ConnectedDevice, Connection, Door } from '../domain/device/presence.ts';
+import { authenticateDevice } from '../domain/device/connection.ts';
+import type { ConnectedDevice, Door } from '../domain/device/presence.ts';
+import { createSession, explained, type Session } from '../domain/device/session.ts';
 import type { Sender } from '../domain/event/origin.ts';
-import { describeFault, Fault } from '../domain/fault.ts';
+import { describeFault } from '../domain/fault.ts';
 import { publishBulk, publishEvent, publishMessage } from '../domain/intake/publish.ts';
-import { withoutDatabase } from '../domain/readiness.ts';
 import { frameOf, sendIfIdle } from './broadcast.ts';
-import type { DeviceToServer, ReceiptAnswer, Refusal, ServerToDevice, StoredAnswer } from './protocol.ts';
+import type { DeviceToServer, ReceiptAnswer, ServerToDevice, StoredAnswer } from './protocol.ts';
 
 type SocketData = { device: ConnectedDevice };
 export type DeviceNamespace = Namespace<DeviceToServer, ServerToDevice, Record<string, never>, SocketData>;
@@ -51,69 +50,51 @@ export function useDevices(
   });
 
   namespace.on('connection', (socket) => {
-    let connection: Connection | null = null;
-    let isGone = false;
-    socket.on('disconnect', () => {
-      isGone = true;
-      if (connection) closeConnection(ctx, connection);
+    const session = createSession(ctx, {
+      door,
+      handle: socket,
+      address: addressOf(socket.request),
+      tooFast: 'refuse',
+      drop: () => socket.disconnect(true),
     });
-    const { device } = socket.data;
-    const address = addressOf(socket.request);
-    listen(ctx, socket, () => ({ device: connection?.device ?? device, address }));
-    openConnection(ctx, { door, handle: socket, address, device }).then(
-      (opened) => {
-        connection = opened;
-        if (isGone) closeConnection(ctx, opened);
-      },
-      (error: unknown) => {
-        // Without its state a device must not believe that it is up to date: it comes back and asks again.
-        ctx.log.error({ err: error, device: device.id }, 'a device could not be caught up');
-        socket.disconnect(true);
-      },
-    );
+    socket.on('disconnect', () => session.gone());
+    listen(ctx, socket, session);
+    session.welcome(socket.data.device);
   });
 }
 
 type Ack = (answer: StoredAnswer | ReceiptAnswer) => void;
 
-/** `sender` is asked at each message: a device may be moved while it is connected. */
-function listen(ctx: Context, socket: DeviceSocket, sender: () => Sender): void {
-  const flood = createFlood(() => performance.now());
+function listen(ctx: Context, socket: DeviceSocket, session: Session): void {
   /** Does the work and tells the acknowledgement, which is the last thing sent if it was asked for at all. */
   const hear = (
     event: keyof DeviceToServer,
-    work: (said: readonly unknown[]) => Promise<string | undefined>,
+    work: (sender: Sender, said: readonly unknown[]) => Promise<string | undefined>,
   ) =>
     socket.on(event, (...said: unknown[]) => {
       const last = said.at(-1);
       const reply: Ack = typeof last === 'function' ? (last as Ack) : () => undefined;
-      withinFlood(flood, said, () => work(said)).then(
-        (id) => reply(id === undefined ? { ok: true } : { ok: true, id }),
-        (error: unknown) => reply(refusal(ctx, error)),
-      );
+      session
+        .hear(bytesOf(said), (sender) => work(sender, said))
+        .then(
+          (id) => reply(id === undefined ? { ok: true } : { ok: true, id }),
+          (error: unknown) => reply({ ok: false, error: describeFault(error) }),
+        );
     });
-  hear('receipt', async ([receipts]) => {
-    await takeReceipts(ctx, sender().device, receipts);
+  hear('receipt', async (sender, [receipts]) => {
+    await takeReceipts(ctx, sender.device, receipts);
     return undefined;
   });
-  hear('event', ([event]) => publishEvent(ctx, sender(), event));
-  hear('message', ([message]) => publishMessage(ctx, sender(), message));
-  hear('bulk', ([label, bytes]) => publishBulk(ctx, sender(), label, bytes));
+  hear('event', (sender, [event]) => publishEvent(ctx, sender, event));
+  hear('message', (sender, [message]) => publishMessage(ctx, sender, message));
+  hear('bulk', (sender, [label, bytes]) => publishBulk(ctx, sender, label, bytes));
 }
 
-async function withinFlood<T>(flood: Flood, said: readonly unknown[], work: () => Promise<T>): Promise<T> {
-  const bytes = said.reduce<number>((sum, part) => sum + (ArrayBuffer.isView(part) ? part.byteLength : 0), 0);
-  if (!flood.take(bytes)) throw new Fault('too_many', 'the device sends too fast', { retryAfter: 1 });
-  return work();
+function bytesOf(said: readonly unknown[]): number {
+  return said.reduce<number>((sum, part) => sum + (ArrayBuffer.isView(part) ? part.byteLength : 0), 0);
 }
 
-function refusal(ctx: Context, thrown: unknown): Refusal {
-  const error = withoutDatabase(thrown);
-  if (!(error instanceof Fault)) ctx.log.error({ err: error }, 'a message of a device failed');
-  return { ok: false, error: describeFault(error) };
-}
-
-function refusalOf(ctx: Context, error: unknown): Error {
-  const { error: data } = refusal(ctx, error);
+function refusalOf(ctx: Context, thrown: unknown): Error {
+  const data = describeFault(explained(ctx, thrown, 'a device could not be let in'));
   return Object.assign(new Error(data.detail), { data });
 }

@@ -16,10 +16,18 @@ import type { CommandMessage } from './protocol.ts';
 import { matchesTarget, scopesOfDevice } from './target.ts';
 
 type Heard = Outgoing['event'];
+/** What a device needs that comes and goes. */
+export type ConnectionContext = LeavingContext & Pick<Context, 'db' | 'cache'>;
+type LeavingContext = Pick<Context, 'now' | 'feed' | 'live' | 'queues'>;
+type BringContext = Pick<Context, 'db' | 'now' | 'live'>;
+
 const everything: readonly Heard[] = ['state', 'command'];
 
 /** The device whose token was presented; throws `bad_token`. */
-export async function authenticateDevice(ctx: Context, token: unknown): Promise<ConnectedDevice> {
+export async function authenticateDevice(
+  ctx: Pick<Context, 'db' | 'cache'>,
+  token: unknown,
+): Promise<ConnectedDevice> {
   const generation = ctx.cache.generation();
   const device =
     typeof token === 'string' && isWellFormed(token, 'fhd')
@@ -34,7 +42,7 @@ export async function authenticateDevice(ctx: Context, token: unknown): Promise<
  * `heard` is empty, and `catchUp` follows as they do.
  */
 export async function openConnection(
-  ctx: Context,
+  ctx: ConnectionContext,
   opened: { door: Door; handle: unknown; address: string | null; device: ConnectedDevice },
   heard: readonly Heard[] = everything,
 ): Promise<Connection> {
@@ -58,7 +66,7 @@ export async function openConnection(
 }
 
 /** The device has gone. Calling it twice does no harm. */
-export function closeConnection(ctx: Context, connection: Connection): void {
+export function closeConnection(ctx: LeavingContext, connection: Connection): void {
   if (!ctx.live.presence.remove(connection)) return;
   const { device, door } = connection;
   ctx.queues.sightings.deviceSeen(device.id, { lastSeenAt: ctx.now() });
@@ -69,7 +77,11 @@ export function closeConnection(ctx: Context, connection: Connection): void {
  * A device begins to hear state or commands: it is sent the whole state, or the pulses that are pending. The door
  * delivers what is sent from this call on.
  */
-export async function catchUp(ctx: Context, connection: Connection, heard: readonly Heard[]): Promise<void> {
+export async function catchUp(
+  ctx: BringContext,
+  connection: Connection,
+  heard: readonly Heard[],
+): Promise<void> {
   // What is under way is taken over: this one brings what that one was to bring as well.
   await bring(ctx, connection, connection.backlog === null ? heard : everything);
 }
@@ -78,7 +90,7 @@ export async function catchUp(ctx: Context, connection: Connection, heard: reado
  * Sends the whole state and the pulses that are pending, or one of them. The database is asked first and memory
  * last, in one go with the sending: a command that is committed in between is in memory by then or in the backlog.
  */
-async function bring(ctx: Context, connection: Connection, heard: readonly Heard[]): Promise<void> {
+async function bring(ctx: BringContext, connection: Connection, heard: readonly Heard[]): Promise<void> {
   const backlog = [...(connection.backlog ?? [])];
   connection.backlog = backlog;
   let device: ConnectedDevice;
@@ -114,7 +126,11 @@ async function bring(ctx: Context, connection: Connection, heard: readonly Heard
   }
 }
 
-function sendWholeState(ctx: Context, connection: Connection, finished: ReadonlySet<string>): void {
+function sendWholeState(
+  ctx: Pick<Context, 'now' | 'live'>,
+  connection: Connection,
+  finished: ReadonlySet<string>,
+): void {
   const { device } = connection;
   const now = ctx.now();
   const causes = slots
@@ -143,7 +159,7 @@ export function commandMessage(pulse: Command): CommandMessage {
 
 /** The devices' groups or tags have changed: file them anew and tell each what holds in its new place. */
 export async function refreshConnected(
-  ctx: Context,
+  ctx: ConnectionContext & Pick<Context, 'log'>,
   projectId: number,
   connections: readonly Connection[],
 ): Promise<void> {
@@ -162,7 +178,11 @@ export async function refreshConnected(
   }
 }
 
-async function reread(ctx: Context, projectId: number, connections: readonly Connection[]): Promise<void> {
+async function reread(
+  ctx: Pick<Context, 'db' | 'cache' | 'live'>,
+  projectId: number,
+  connections: readonly Connection[],
+): Promise<void> {
   const ids = [...new Set(connections.map((connection) => connection.device.id))];
   const generation = ctx.cache.generation();
   for (const device of await selectDevicesById(ctx.db, projectId, ids))
@@ -170,14 +190,14 @@ async function reread(ctx: Context, projectId: number, connections: readonly Con
 }
 
 /** Ends every connection of a device whose token is worth nothing any more. */
-export function disconnectDevice(ctx: Context, deviceId: number): void {
+export function disconnectDevice(ctx: LeavingContext, deviceId: number): void {
   for (const connection of [...ctx.live.presence.connectionsOf(deviceId)]) {
     hangUp(ctx, connection);
   }
 }
 
 /** Sends a connection away: the device comes back and is caught up, if it still may. */
-function hangUp(ctx: Context, connection: Connection): void {
+function hangUp(ctx: LeavingContext, connection: Connection): void {
   connection.door.disconnect(connection);
   closeConnection(ctx, connection);
 }

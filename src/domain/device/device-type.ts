@@ -75,7 +75,11 @@ function requireSchemas(messageTypes: readonly MessageType[]): void {
   }
 }
 
-export async function createDeviceType(ctx: Context, caller: Caller, input: unknown) {
+export async function createDeviceType(
+  ctx: Pick<Context, 'db' | 'now' | 'cache' | 'feed'>,
+  caller: Caller,
+  input: unknown,
+) {
   const given = parseInput(deviceTypeSchema, input);
   requireSchemas(given.message_types);
   const type: DeviceType = {
@@ -92,17 +96,22 @@ export async function createDeviceType(ctx: Context, caller: Caller, input: unkn
   return viewDeviceType(type);
 }
 
-export async function listDeviceTypes(ctx: Context, caller: Caller, input: unknown) {
+export async function listDeviceTypes(ctx: Pick<Context, 'db'>, caller: Caller, input: unknown) {
   const query = pageQuery(parseInput(pageSchema, input));
   const page = await selectDeviceTypes(ctx.db, caller.projectId, query);
   return { ...page, items: page.items.map(viewDeviceType) };
 }
 
-export async function getDeviceType(ctx: Context, caller: Caller, id: string) {
+export async function getDeviceType(ctx: Pick<Context, 'db'>, caller: Caller, id: string) {
   return viewDeviceType(await requireDeviceType(ctx.db, caller, id));
 }
 
-export async function changeDeviceType(ctx: Context, caller: Caller, id: string, input: unknown) {
+export async function changeDeviceType(
+  ctx: Pick<Context, 'db' | 'now' | 'cache' | 'feed'>,
+  caller: Caller,
+  id: string,
+  input: unknown,
+) {
   const given = parseInput(deviceTypeChangeSchema, input);
   requireSchemas(given.message_types ?? []);
   await makeChange(ctx, caller, async (tx, note) => {
@@ -116,7 +125,11 @@ export async function changeDeviceType(ctx: Context, caller: Caller, id: string,
   return getDeviceType(ctx, caller, id);
 }
 
-export async function removeDeviceType(ctx: Context, caller: Caller, id: string): Promise<void> {
+export async function removeDeviceType(
+  ctx: Pick<Context, 'db' | 'now' | 'cache' | 'feed'>,
+  caller: Caller,
+  id: string,
+): Promise<void> {
   await makeChange(ctx, caller, async (tx, note) => {
     await holdInventory(tx, caller);
     const type = await requireDeviceType(tx, caller, id);

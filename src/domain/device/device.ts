@@ -55,7 +55,7 @@ const filterSchema = numberedPageSchema.extend({
   online: flagSchema.optional(),
 });
 
-export function viewDevice(ctx: Context, device: Device) {
+export function viewDevice(ctx: Pick<Context, 'now' | 'live'>, device: Device) {
   const { id } = device;
   const online = ctx.live.presence.isOnline(id);
   return {
@@ -74,7 +74,7 @@ export function viewDevice(ctx: Context, device: Device) {
   };
 }
 
-export async function listDevices(ctx: Context, caller: Caller, input: unknown) {
+export async function listDevices(ctx: Pick<Context, 'db' | 'now' | 'live'>, caller: Caller, input: unknown) {
   const { group_id, type, tag, q, online, ...paging } = parseInput(filterSchema, input);
   const query = pageQuery(paging);
   const onlineIds = online === undefined ? undefined : ctx.live.presence.onlineIds(caller.projectId);
@@ -90,7 +90,7 @@ export async function listDevices(ctx: Context, caller: Caller, input: unknown) 
   return { ...page, items: page.items.map((device) => viewDevice(ctx, device)) };
 }
 
-export async function getDevice(ctx: Context, caller: Caller, id: number) {
+export async function getDevice(ctx: Pick<Context, 'db' | 'now' | 'live'>, caller: Caller, id: number) {
   return viewDevice(ctx, await requireDevice(ctx.db, caller, id));
 }
 
@@ -142,7 +142,7 @@ export async function removeDevice(ctx: Context, caller: Caller, id: number): Pr
 }
 
 /** What the device should be showing now, whether it is connected or not. */
-export async function getDeviceState(ctx: Context, caller: Caller, id: number) {
+export async function getDeviceState(ctx: Pick<Context, 'db' | 'now' | 'live'>, caller: Caller, id: number) {
   const device = await requireDevice(ctx.db, caller, id);
   return stateOf(ctx.live.inForce, factsOf(device), ctx.now());
 }

@@ -35,14 +35,22 @@ const devicesSchema = z.array(deviceSchema).min(1).max(devicesPerCallMax);
 type Given = z.output<typeof deviceSchema>;
 
 /** Makes one device. The answer is the only one that holds its token. */
-export async function createDevice(ctx: Context, caller: Caller, input: unknown) {
+export async function createDevice(
+  ctx: Pick<Context, 'db' | 'now' | 'cache' | 'feed' | 'live'>,
+  caller: Caller,
+  input: unknown,
+) {
   const [made] = await addDevices(ctx, caller, [parseInput(deviceSchema, input)]);
   if (!made) throw new Error('a device was added and is not there');
   return { ...(await getDevice(ctx, caller, made.id)), token: made.token };
 }
 
 /** Makes all the devices or none. */
-export async function createDevices(ctx: Context, caller: Caller, input: unknown) {
+export async function createDevices(
+  ctx: Pick<Context, 'db' | 'now' | 'cache' | 'feed' | 'live'>,
+  caller: Caller,
+  input: unknown,
+) {
   const given = parseInput(devicesSchema, input);
   requireDistinctNames(given);
   const made = await addDevices(ctx, caller, given);
@@ -53,7 +61,7 @@ export async function createDevices(ctx: Context, caller: Caller, input: unknown
 }
 
 async function addDevices(
-  ctx: Context,
+  ctx: Pick<Context, 'db' | 'now' | 'cache' | 'feed'>,
   caller: Caller,
   given: readonly Given[],
 ): Promise<{ id: number; token: string }[]> {

@@ -42,7 +42,11 @@ function viewGroup(group: Group) {
   };
 }
 
-export async function createGroup(ctx: Context, caller: Caller, input: unknown) {
+export async function createGroup(
+  ctx: Pick<Context, 'db' | 'now' | 'cache' | 'feed'>,
+  caller: Caller,
+  input: unknown,
+) {
   const given = parseInput(groupSchema, input);
   return makeChange(ctx, caller, async (tx, note) => {
     await holdInventory(tx, caller);
@@ -63,14 +67,14 @@ export async function createGroup(ctx: Context, caller: Caller, input: unknown) 
   });
 }
 
-export async function listGroups(ctx: Context, caller: Caller, input: unknown) {
+export async function listGroups(ctx: Pick<Context, 'db'>, caller: Caller, input: unknown) {
   const { name, parent_id, ...paging } = parseInput(filterSchema, input);
   const filter = { name, parentId: parent_id === 0 ? null : parent_id };
   const page = await selectGroups(ctx.db, caller.projectId, filter, pageQuery(paging));
   return { ...page, items: page.items.map(viewGroup) };
 }
 
-export async function getGroup(ctx: Context, caller: Caller, id: number) {
+export async function getGroup(ctx: Pick<Context, 'db'>, caller: Caller, id: number) {
   return viewGroup(await requireGroup(ctx.db, caller, id));
 }
 
@@ -106,7 +110,11 @@ async function moveSubtree(tx: Db, caller: Caller, group: Group, parentId: numbe
   }
 }
 
-export async function removeGroup(ctx: Context, caller: Caller, id: number): Promise<void> {
+export async function removeGroup(
+  ctx: Pick<Context, 'db' | 'now' | 'cache' | 'feed'>,
+  caller: Caller,
+  id: number,
+): Promise<void> {
   await makeChange(ctx, caller, async (tx, note) => {
     const group = await requireGroup(tx, caller, id);
     await holdInventory(tx, caller);

@@ -3,16 +3,13 @@ import { selectDevice } from '../../store/device.ts';
 import type { Caller } from '../access/caller.ts';
 import type { Context } from '../context.ts';
 import { readyTypes } from '../device/device-type.ts';
-import { type DeviceFacts, factsOf } from '../device/presence.ts';
+import { factsOf } from '../device/presence.ts';
+import type { Speaker } from '../device/session.ts';
 import { Fault } from '../fault.ts';
 import type { Origin } from './event.ts';
 
 /** Who speaks: a device, or a program with a key that speaks for it. */
-export type Sender = {
-  device: DeviceFacts;
-  address: string | null;
-  key?: { id: string; name: string } | undefined;
-};
+export type Sender = Speaker & { key?: { id: string; name: string } | undefined };
 
 /** Who speaks, as an event keeps it. */
 export async function originOf(
