@@ -46,19 +46,18 @@ test('a refused token is tried again slowly', async () => {
   assert.ok(second - first >= 290, `${second - first} ms between them`);
 });
 
-test('a connection that is accepted and never answered is given up for another', async () => {
+test('a connection that is accepted and never answered is given up for another', async (t) => {
   let accepted = 0;
   const server = createTcpServer((socket) => {
     accepted++;
     socket.on('error', () => {});
   });
+  t.after(() => server.close());
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  await using opened = openDevice({ url, timing: { connectMs: 30 } });
+  await using _opened = openDevice({ url, timing: { connectMs: 30 } });
   await waitFor(() => accepted === 3, { what: 'three connections' });
-  await opened.device.close();
-  server.close();
 });
 
 test('close gives the last receipts a moment, and saves', async () => {
@@ -79,8 +78,9 @@ test('close gives the last receipts a moment, and saves', async () => {
   assert.deepEqual(JSON.parse((await storage.load()) ?? '').receipts, []);
 });
 
-test('a device waits for a server that is not there yet, and for one that does not say welcome', async () => {
+test('a device waits for a server that is not there yet, and for one that does not say welcome', async (t) => {
   const silent = new Server();
+  t.after(() => silent.close());
   silent.of(devicesNamespace).use(() => {});
   silent.listen(0);
   const { port } = silent.httpServer.address() as AddressInfo;
@@ -93,27 +93,24 @@ test('a device waits for a server that is not there yet, and for one that does n
     what: 'nobody',
   });
   const late = new Server(port);
-  const connected = once(late.of(devicesNamespace), 'connection');
-  await connected;
+  t.after(() => late.close());
+  late.of(devicesNamespace);
   await waitFor(() => opened.device.online, { what: 'the connection' });
-  await opened.device.close();
-  await late.close();
 });
 
-test('it falls back to polling where that is asked for', async () => {
+test('it falls back to polling where that is asked for', async (t) => {
   const http = createServer();
   const io = new Server(http, { transports: ['polling'] });
+  t.after(() => io.close());
   http.listen(0, '127.0.0.1');
   await once(http, 'listening');
   io.of(devicesNamespace);
   const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
   await using opened = openDevice({ url, transports: ['websocket', 'polling'] });
   await waitFor(() => opened.device.online, { what: 'a connection by polling' });
-  await opened.device.close();
-  await io.close();
 });
 
-test('close leaves nothing open: the process ends by itself', async () => {
+test('close leaves nothing open: the process ends by itself', async (t) => {
   await using peer = await openPeer({
     welcome: (socket) => {
       socket.emit('state', { ...nothing, emergency: emergency('e', Date.now() + 600_000), causes: [] });
@@ -143,6 +140,7 @@ test('close leaves nothing open: the process ends by itself', async () => {
     console.log('closed');
   `;
   const child = spawn(process.execPath, ['--input-type=module', '--eval', program]);
+  t.after(() => child.kill());
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += text));
   const timer = setTimeout(() => child.kill(), 10_000);

@@ -152,8 +152,9 @@ test('a storage that is corrupt, throws or never answers does not keep a device 
   assert.equal(peer.receipts().length, 2 * storages.length);
 });
 
-test('the file storage writes whole files that only the owner can read', async () => {
+test('the file storage writes whole files that only the owner can read', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'fleethook-'));
+  t.after(() => rm(folder, { recursive: true }));
   const path = join(folder, 'deep', 'device.json');
   const storage = fileStorage(path);
   assert.equal(await storage.load(), null);
@@ -161,5 +162,4 @@ test('the file storage writes whole files that only the owner can read', async (
   await storage.save('second');
   assert.equal(await fileStorage(path).load(), 'second');
   assert.equal((await stat(path)).mode & 0o777, 0o600);
-  await rm(folder, { recursive: true });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { fire, makeAction, makeDevice, makeGroup, makeStep, traceOf } from './support/fleet.ts';
 import { onEveryDatabase, type TestServer } from './support/server.ts';
 import { waitFor } from './support/wait.ts';
@@ -9,7 +9,6 @@ onEveryDatabase('commands', (start) => {
   before(async () => {
     server = await start();
   });
-  after(() => server[Symbol.asyncDispose]());
 
   const toasts = (device: { commands: { params: Record<string, unknown> }[] }) =>
     device.commands.map((command) => command.params.message);

@@ -11,7 +11,7 @@ import { systemCaller } from '../src/domain/access/caller.ts';
 import { createFirstKey } from '../src/domain/access/key.ts';
 import { createLog } from '../src/log.ts';
 import { createDatabase, startMariaDb } from './support/mariadb.ts';
-import { spawnFleethook, spawnServer } from './support/process.ts';
+import { runFleethook, spawnFleethook, spawnServer } from './support/process.ts';
 import { connectTestDevice, request } from './support/server.ts';
 import { waitFor } from './support/wait.ts';
 
@@ -123,30 +123,26 @@ suite('the command line', () => {
       [['keys', 'create', '--name', 'x'], 2, /--scopes/],
       [['keys', 'create', '--name', 'x', '--scopes', 'read', '--project', 'x'], 2, /whole number/],
     ];
-    const runs = lines.map(([args]) => spawnFleethook(args, {}));
+    const runs = await Promise.all(lines.map(([args]) => runFleethook(args, {})));
     for (const [place, [args, code, said]] of lines.entries()) {
-      assert.equal(await runs[place]?.exited, code, args.join(' '));
-      assert.match(runs[place]?.output() ?? '', said);
+      assert.equal(runs[place]?.code, code, args.join(' '));
+      assert.match(runs[place]?.said ?? '', said);
     }
   });
 
   test('lists every bad setting and ends with 1', async () => {
     const env = { PORT: 'x', LOG_LEVEL: 'loud', FLEETHOOK_ADMIN_KEY: 'short-and-secret', PATH: '' };
     for (const args of [['serve'], ['migrate'], ['keys', 'create', '--name', 'x', '--scopes', 'read']]) {
-      const { exited, output } = spawnFleethook(args, env);
-      assert.equal(await exited, 1);
-      for (const name of ['PORT', 'LOG_LEVEL', 'FLEETHOOK_ADMIN_KEY'])
-        assert.match(output(), new RegExp(name));
-      assert.doesNotMatch(output(), /short-and-secret|\bat .*\.ts:\d/);
+      const { code, said } = await runFleethook(args, env);
+      assert.equal(code, 1);
+      for (const name of ['PORT', 'LOG_LEVEL', 'FLEETHOOK_ADMIN_KEY']) assert.match(said, new RegExp(name));
+      assert.doesNotMatch(said, /short-and-secret|\bat .*\.ts:\d/);
     }
   });
 
   test('makes keys that are good, and says why not', async () => {
     await using home = makeHome();
-    const create = async (...args: string[]) => {
-      const { exited, output } = spawnFleethook(['keys', 'create', ...args], home.env);
-      return { code: await exited, said: output() };
-    };
+    const create = (...args: string[]) => runFleethook(['keys', 'create', ...args], home.env);
     const made = await create('--name', 'cli', '--scopes', 'read, trigger', '--event-ids', 'evac');
     assert.equal(made.code, 0, made.said);
     assert.match(made.said, /^fhk_[0-9A-Za-z]{38}\n$/);
@@ -170,21 +166,21 @@ suite('the command line', () => {
 
   test('a port that is taken ends the start with 1 and names PORT', async () => {
     await using home = makeHome();
-    const other = createServer();
+    await using other = createServer();
     await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
     const { port } = other.address() as AddressInfo;
     const env = { ...home.env, PORT: String(port), HOST: '127.0.0.1' };
-    const { exited, output } = spawnFleethook(['serve'], env);
-    assert.equal(await exited, 1);
-    other.close();
-    assert.match(output(), new RegExp(`${port} is taken: set PORT`));
-    assert.doesNotMatch(output(), /\bat .*\.ts:\d|Fleethook is up/);
+    const { code, said } = await runFleethook(['serve'], env);
+    assert.equal(code, 1);
+    assert.match(said, new RegExp(`${port} is taken: set PORT`));
+    assert.doesNotMatch(said, /\bat .*\.ts:\d|Fleethook is up/);
   });
 
-  test('SIGTERM ends with 0, whoever is connected', async () => {
+  test('SIGTERM ends with 0, whoever is connected', async (t) => {
     await using home = makeHome();
     await using server = await spawnServer(home.env);
     const agent = new Agent({ keepAlive: true });
+    t.after(() => agent.destroy());
     await new Promise<void>((resolve, reject) => {
       const idle = get(`${server.url}/healthz`, { agent }, (answer) => answer.resume().on('end', resolve));
       idle.on('error', reject);
@@ -194,7 +190,6 @@ suite('the command line', () => {
     assert.equal(await server.terminate(), 0);
     await waitFor(() => !device.socket.connected, { what: 'the device to be let go' });
     assert.match(server.output(), /Fleethook is down/);
-    agent.destroy();
   });
 });
 
@@ -240,12 +235,12 @@ suite('a first start', () => {
       await using home = makeHome();
       const more = name === 'MariaDB' ? { DATABASE_URL: await createDatabase(mysqlUrl ?? '') } : {};
       const env = { ...home.env, ...more, PORT: '0', HOST: '127.0.0.1' };
-      assert.equal(await spawnFleethook(['migrate'], env).exited, 0);
+      assert.equal((await runFleethook(['migrate'], env)).code, 0);
       const wrong = { ...env, FLEETHOOK_SECRET: 'not what it was made with' };
-      const { exited, output } = spawnFleethook(['serve'], wrong);
-      assert.equal(await exited, 1);
-      assert.match(output(), /FLEETHOOK_SECRET .*is not the one/);
-      assert.doesNotMatch(output(), /not what it was made with|Fleethook is up|\bat .*\.ts:\d/);
+      const { code, said } = await runFleethook(['serve'], wrong);
+      assert.equal(code, 1);
+      assert.match(said, /FLEETHOOK_SECRET .*is not the one/);
+      assert.doesNotMatch(said, /not what it was made with|Fleethook is up|\bat .*\.ts:\d/);
     });
   }
 });

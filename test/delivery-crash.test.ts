@@ -26,6 +26,7 @@ function speak(socket: Socket, first: number, count: number, acknowledged: Set<n
   }
 }
 
+/** They end with the server, and do not come back. */
 async function connect(server: ServerProcess, tokens: readonly string[]): Promise<Socket[]> {
   const sockets = tokens.map((token) =>
     io(`${server.url}/devices`, {
@@ -42,7 +43,7 @@ async function connect(server: ServerProcess, tokens: readonly string[]): Promis
 for (const database of ['sqlite', 'mysql'] as const) {
   const skip = database === 'mysql' && !mysqlUrl ? 'there is no MariaDB' : false;
   suite(`deliveries and SIGKILL on ${database === 'sqlite' ? 'SQLite' : 'MariaDB'}`, { skip }, () => {
-    test('what was acknowledged arrives at least once, and twice under one id alone', async () => {
+    test('what was acknowledged arrives at least once, and twice under one id alone', async (t) => {
       const dir = mkdtempSync(join(tmpdir(), 'fleethook-delivery-crash-'));
       const env: Record<string, string> = { DATA_DIR: dir, ...reachReceivers };
       if (database === 'mysql') env.DATABASE_URL = await createDatabase(mysqlUrl ?? '');
@@ -54,7 +55,9 @@ for (const database of ['sqlite', 'mysql'] as const) {
         response.writeHead(204).end();
         receiver.received.length = 0;
       });
-      let server = await spawnServer(env);
+      t.after(() => rmSync(dir, { recursive: true, force: true }));
+      await using ends = new AsyncDisposableStack();
+      let server = ends.use(await spawnServer(env));
       const names = Array.from({ length: devicesInAll }, (_, place) => ({ name: `d${place}` }));
       const made = bodyOf(await request(`${server.url}/api/v1/devices`, { body: names }), 201);
       const tokens = made.items.map((device: { token: string }) => device.token);
@@ -75,7 +78,7 @@ for (const database of ['sqlite', 'mysql'] as const) {
       for (const socket of sockets) socket.disconnect();
 
       // Its deliveries are taken up when it has been silent for a while.
-      server = await spawnServer(env);
+      server = ends.use(await spawnServer(env));
       sockets = await connect(server, tokens);
       for (const [place, socket] of sockets.entries())
         for (let number = place * each; number < (place + 1) * each; number += 1)
@@ -91,9 +94,7 @@ for (const database of ['sqlite', 'mysql'] as const) {
       // One that was stored and whose acknowledgement was lost was said again: another event, with an id of its own.
       const twice = [...before.acknowledged].filter((number) => idsOf.get(number)?.size !== 1);
       assert.deepEqual(twice, []);
-      for (const socket of sockets) socket.disconnect();
       await server.terminate();
-      rmSync(dir, { recursive: true, force: true });
     });
   });
 }

@@ -327,11 +327,10 @@ onEveryDatabase('deliveries', (start) => {
       replayRange(server.ctx, systemCaller(1, 'test'), webhook.id, { from: start });
 
     let turns = 0;
-    const timer = setInterval(() => {
+    using _timer = setInterval(() => {
       turns += 1;
     }, 1);
     const first = await replay(new Date(from).toISOString());
-    clearInterval(timer);
     assert.ok(turns >= 3, `${turns} turns for others`);
     assert.equal(first.replayed, 1);
     assert.ok(first.next_from, 'it did not read everything in one call');

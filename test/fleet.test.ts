@@ -9,7 +9,7 @@ import { simulateFleet } from '../src/fleet/simulated-fleet.ts';
 import { content, nothing, openPeer, pulse } from './support/peer.ts';
 import { waitFor } from './support/wait.ts';
 
-test('a simulated fleet connects, applies, and leaves when it is told to', async () => {
+test('a simulated fleet connects, applies, and leaves when it is told to', async (t) => {
   await using peer = await openPeer({
     welcome: (socket) => {
       socket.emit('state', { ...nothing, content: content('c1'), causes: ['c1'] });
@@ -27,6 +27,7 @@ test('a simulated fleet connects, applies, and leaves when it is told to', async
     onApplied: (device) => applied.add(device),
     signal: stop.signal,
   });
+  t.after(() => stop.abort());
   await waitFor(() => peer.receipts().length >= 100, { what: 'a receipt for everything from everyone' });
   const { lastError, ...counts } = fleet.stats;
   assert.equal(lastError, null);
@@ -46,7 +47,7 @@ test('a simulated fleet connects, applies, and leaves when it is told to', async
   await waitFor(() => peer.sockets.every(({ connected }) => !connected), { what: 'all to be gone' });
 });
 
-test('enrolling reuses the devices there are, makes the others, and waits when there were too many calls', async () => {
+test('enrolling reuses the devices there are, makes the others, and waits when there were too many calls', async (t) => {
   const calls: string[] = [];
   let busy = true;
   const http = createServer(async (request, response) => {
@@ -77,6 +78,11 @@ test('enrolling reuses the devices there are, makes the others, and waits when t
       items: wanted.map(({ name }, index) => ({ id: 10 + index, name, token: `t-${name}` })),
     });
   });
+  const close = () => {
+    http.close();
+    http.closeAllConnections();
+  };
+  t.after(close);
   http.listen(0, '127.0.0.1');
   await once(http, 'listening');
   const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}/`;
@@ -86,8 +92,7 @@ test('enrolling reuses the devices there are, makes the others, and waits when t
     { id: 11, name: 'sim-3', token: 't-sim-3' },
   ]);
   assert.equal(calls.filter((call) => call === 'POST /api/v1/devices/2/rotate-token').length, 2);
-  http.close();
-  http.closeAllConnections();
+  close();
   await assert.rejects(
     enrollDevices({ url, key: 'key', count: 1 }),
     /GET \/api\/v1\/devices: .* can't be reached: ./,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import { makeDevice, makeStep, traceOf } from './support/fleet.ts';
 import { onEveryDatabase, request, type TestServer } from './support/server.ts';
 
@@ -11,7 +11,6 @@ onEveryDatabase('links', (start) => {
     await makeDevice(server, { name: 'one' });
     await makeStep(server, 'toast', 'show_toast', { message: '{{ payload.message }}' });
   });
-  after(() => server[Symbol.asyncDispose]());
 
   const makeLink = async (extra: object = {}) => {
     const { status, body } = await server.api('/links', {

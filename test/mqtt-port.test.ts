@@ -63,7 +63,7 @@ onEveryDatabaseWithMqtt('MQTT, other ways in', (mqtt) => {
 
   test("mosquitto's clients publish and subscribe", {
     skip: isMosquittoThere || process.env.CI === 'true' ? false : 'mosquitto-clients is not installed',
-  }, async () => {
+  }, async (t) => {
     const device = await screen();
     const who = ['-h', '127.0.0.1', '-p', String(mqtt.port), '-u', String(device.id), '-P', device.token];
     const publish = (topic: string, ...what: string[]) =>
@@ -85,6 +85,7 @@ onEveryDatabaseWithMqtt('MQTT, other ways in', (mqtt) => {
     const id = await toast(device, 'hello');
     const topic = `/devices/${device.id}/command`;
     const subscriber = spawn('mosquitto_sub', [...who, '-q', '1', '-C', '2', '-W', '20', '-t', topic]);
+    t.after(() => subscriber.kill());
     let said = '';
     subscriber.stdout.on('data', (chunk) => {
       said += chunk;
@@ -108,7 +109,7 @@ onEveryDatabaseWithMqtt('MQTT, other ways in', (mqtt) => {
 });
 
 suite('the MQTT port', () => {
-  test('speaks TLS with the certificate that is given, and sends devices away at the end', async () => {
+  test('speaks TLS with the certificate that is given, and sends devices away at the end', async (t) => {
     await using plain = await startServer(); // a place for the files
     const [certFile, keyFile] = [join(plain.dataDir, 'cert.pem'), join(plain.dataDir, 'key.pem')];
     writeFileSync(certFile, certificate);
@@ -120,30 +121,28 @@ suite('the MQTT port', () => {
       MQTT_TLS_KEY: keyFile,
       LOG_LEVEL: 'info',
     };
-    const server = await startServer({ env });
-    try {
-      assert.ok(server.logged.some((line) => line.includes(`"mqttPort":${port}`)));
-      const device = await makeDevice(server, { name: 'one' });
-      const url = `mqtts://localhost:${port}`;
-      await assert.rejects(connectMqttDevice(url, device)); // nobody vouches for it
-      const { client, heard } = await connectMqttDevice(url, device, { ca: certificate });
-      await client.subscribeAsync(`/devices/${device.id}/state`);
-      await waitFor(() => heard.length === 1, { what: 'the state' });
-      const idle = connectSocket(port, '127.0.0.1');
-      await once(idle, 'connect');
-      const idleClosed = once(idle, 'close');
-      const events = Array.from({ length: 20 }, (_, n) =>
-        client.publishAsync(`/devices/${device.id}/message`, `${n}`, { qos: 1 }),
-      );
-      await Promise.any(events);
-      await server.close();
-      await idleClosed;
-      await waitFor(() => !client.connected, { what: 'the device to be sent away' });
-      client.end(true);
-      await Promise.allSettled(events);
-    } finally {
-      await server[Symbol.asyncDispose]();
-    }
+    await using server = await startServer({ env });
+    assert.ok(server.logged.some((line) => line.includes(`"mqttPort":${port}`)));
+    const device = await makeDevice(server, { name: 'one' });
+    const url = `mqtts://localhost:${port}`;
+    await assert.rejects(connectMqttDevice(url, device)); // nobody vouches for it
+    const { client, heard } = await connectMqttDevice(url, device, { ca: certificate });
+    t.after(() => client.end(true));
+    await client.subscribeAsync(`/devices/${device.id}/state`);
+    await waitFor(() => heard.length === 1, { what: 'the state' });
+    const idle = connectSocket(port, '127.0.0.1');
+    t.after(() => idle.destroy());
+    await once(idle, 'connect');
+    const idleClosed = once(idle, 'close');
+    const events = Array.from({ length: 20 }, (_, n) =>
+      client.publishAsync(`/devices/${device.id}/message`, `${n}`, { qos: 1 }),
+    );
+    await Promise.any(events);
+    await server.close();
+    await idleClosed;
+    await waitFor(() => !client.connected, { what: 'the device to be sent away' });
+    client.end(true);
+    await Promise.allSettled(events);
   });
 
   test('says which setting to mend when it cannot be opened', async () => {
@@ -176,7 +175,7 @@ suite('the MQTT port', () => {
 
 const mysqlUrl = process.env.FLEETHOOK_TEST_MYSQL_URL;
 suite('MQTT without the database', { skip: mysqlUrl ? false : 'there is no MariaDB' }, () => {
-  test('nothing is acknowledged and nobody is let in until it is back', async () => {
+  test('nothing is acknowledged and nobody is let in until it is back', async (t) => {
     await using mariaDb = await startMariaDb();
     const port = await freePort();
     const env = { MQTT_PORT: String(port), DATABASE_URL: await createDatabase(mariaDb.url) };
@@ -184,6 +183,7 @@ suite('MQTT without the database', { skip: mysqlUrl ? false : 'there is no Maria
     const device = await makeDevice(server, { name: 'one' });
     const url = `mqtt://127.0.0.1:${port}`;
     const connection = await connectRaw(port);
+    t.after(() => connection.socket.destroy());
     connection.say(connectPacket(device));
     await waitFor(() => connection.packets().length === 1, { what: 'the CONNACK' });
     await mariaDb.kill();
@@ -193,6 +193,7 @@ suite('MQTT without the database', { skip: mysqlUrl ? false : 'there is no Maria
     await assert.rejects(connectMqttDevice(url, device), (error: { code?: number }) => error.code === 3);
     await mariaDb.start();
     const { client } = await connectMqttDevice(url, device);
+    t.after(() => client.end(true));
     await client.publishAsync(`/devices/${device.id}/event`, '{"eventType":"a"}', { qos: 1 });
     await client.endAsync();
   });

@@ -38,9 +38,10 @@ suite('the Socket.IO door', () => {
     ['polling that upgrades', ['polling', 'websocket']],
   ];
   for (const [name, transports] of cases) {
-    test(`a device over ${name} gets everything, in order, whatever its size`, async () => {
+    test(`a device over ${name} gets everything, in order, whatever its size`, async (t) => {
       const { id, token } = await makeDevice(server, { name });
       const socket = io(`${server.url}/devices`, { auth: { token }, transports, forceNew: true });
+      t.after(() => socket.disconnect());
       const heard: unknown[] = [];
       socket.on('command', (command: { params: { parameters: { n: number; text: string } } }) => {
         heard.push([command.params.parameters.n, command.params.parameters.text.length]);
@@ -70,7 +71,6 @@ suite('the Socket.IO door', () => {
           command.params.parameters.text.length,
         ]);
       assert.deepEqual(heard, issued);
-      socket.disconnect();
     });
   }
 });

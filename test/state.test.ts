@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, suite, test } from 'node:test';
+import { before, suite, test } from 'node:test';
 import fc from 'fast-check';
 import { foldSlot, type StateCommand } from '../src/domain/device/state.ts';
 import { fire, makeAction, makeDevice, makeGroup, makeStep, traceOf } from './support/fleet.ts';
@@ -26,7 +26,6 @@ onEveryDatabase('state', (start) => {
     await makeStep(server, 'pause', 'pause_loop');
     await makeStep(server, 'resume', 'resume_loop');
   });
-  after(() => server[Symbol.asyncDispose]());
 
   const shows = (device: TestDevice) => device.state.emergency?.message ?? null;
   const untilShows = (device: TestDevice, message: string | null) =>

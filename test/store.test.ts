@@ -47,7 +47,7 @@ import { findSetting, keepSetting } from '../src/store/setting.ts';
 import { countTargeted, selectTargeted } from '../src/store/target.ts';
 import { insertUser, selectUserBySession, type User, updateUser } from '../src/store/user.ts';
 import { createDatabase } from './support/mariadb.ts';
-import { spawnFleethook } from './support/process.ts';
+import { runFleethook } from './support/process.ts';
 
 const mysqlUrl = process.env.FLEETHOOK_TEST_MYSQL_URL;
 const databases = [
@@ -103,8 +103,8 @@ for (const { title, urlOf, skip } of databases) {
       await migrateDatabase(db, url);
     });
     after(async () => {
-      await db.destroy();
-      await other.destroy();
+      await db?.destroy();
+      await other?.destroy();
       rmSync(folder, { recursive: true, force: true });
     });
     const project = (id: number) => insertProject(db, { id, name: `Project ${id}`, createdAt: 1 });
@@ -540,22 +540,25 @@ for (const { title, urlOf, skip } of databases) {
   });
 
   suite(`processes that start together on ${title}`, { skip }, () => {
-    test('migrate a fresh database once', async () => {
+    test('migrate a fresh database once', async (t) => {
       const folder = mkdtempSync(join(tmpdir(), 'fleethook-store-'));
+      t.after(() => rmSync(folder, { recursive: true, force: true }));
       const env = {
         DATA_DIR: folder,
         DATABASE_URL: await urlOf(folder),
         FLEETHOOK_SECRET: 'the same for every process',
       };
-      const runs = Array.from({ length: 3 }, () => spawnFleethook(['migrate'], env));
-      const codes = await Promise.all(runs.map((run) => run.exited));
-      const said = runs.map((run) => run.output());
-      assert.deepEqual(codes, [0, 0, 0], said.join());
+      const runs = await Promise.all(Array.from({ length: 3 }, () => runFleethook(['migrate'], env)));
+      const said = runs.map((run) => run.said);
+      assert.deepEqual(
+        runs.map((run) => run.code),
+        [0, 0, 0],
+        said.join(),
+      );
       assert.equal(said.filter((text) => text.includes('applied: 0001-initial')).length, 1, said.join());
       assert.equal(said.filter((text) => text.includes('up to date')).length, 2, said.join());
-      const again = spawnFleethook(['migrate'], env);
-      assert.deepEqual([await again.exited, again.output()], [0, 'the schema is up to date\n']);
-      rmSync(folder, { recursive: true, force: true });
+      const again = await runFleethook(['migrate'], env);
+      assert.deepEqual(again, { code: 0, said: 'the schema is up to date\n' });
     });
   });
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { before, test } from 'node:test';
 import undici from 'undici';
 import { fire, makeAction, makeDevice, makeStep, makeTriggerKey, traceOf } from './support/fleet.ts';
 import { type Call, onEveryDatabase, request, type TestServer } from './support/server.ts';
@@ -42,7 +42,6 @@ onEveryDatabase('triggers', (start) => {
       steps: [{ function: 'refresh_content', target: { all: true } }],
     });
   });
-  after(() => server[Symbol.asyncDispose]());
 
   test('a POST answers as the contract says, after it is on disk', async () => {
     const { status, body } = await call('', withKey({ body: { event_id: 'evac', why: 'smoke' } }));

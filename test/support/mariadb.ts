@@ -8,6 +8,7 @@ import { delimiter, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { createConnection } from 'mysql2/promise';
+import { whenProcessEnds } from './reap.ts';
 
 /**
  * A private MariaDB (or MySQL) for tests: its own folder, its own port on loopback, from the binaries that are
@@ -25,7 +26,6 @@ const portMax = 30_000;
 
 const sbinFolders = ['/usr/sbin', '/usr/local/sbin', '/usr/libexec'];
 const user = 'fleethook';
-const signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 export type MariaDbBinaries = {
   server: string;
@@ -217,21 +217,6 @@ async function accepting(server: ChildProcess, url: string): Promise<void> {
       await wait(pollMs);
     }
   }
-}
-
-/** A test process that ends early, or is told to end, leaves no database behind. Answers how to call it off. */
-function whenProcessEnds(reap: () => void): () => void {
-  const onSignal = (signal: NodeJS.Signals) => {
-    reap();
-    // We replaced what the signal does by itself; others that listen decide for themselves.
-    if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
-  };
-  process.once('exit', reap);
-  for (const signal of signals) process.once(signal, onSignal);
-  return () => {
-    process.off('exit', reap);
-    for (const signal of signals) process.off(signal, onSignal);
-  };
 }
 
 /** A port that is free at the moment, for what has to be told its port beforehand. */

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { suite } from 'node:test';
+import { after, suite } from 'node:test';
 import { io } from 'socket.io-client';
 import { type App, startApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
@@ -15,17 +15,26 @@ import { waitFor } from './wait.ts';
 
 export const adminKey = 'test-admin-key-of-40-characters-or-so';
 
-/** Runs the suite on every database that is there; one that is missing is a skipped suite. */
+/**
+ * Runs the suite on every database that is there; one that is missing is a skipped suite. Whatever it starts has
+ * an end with the suite.
+ */
 export function onEveryDatabase(title: string, define: (start: typeof startServer) => void): void {
   const mysqlUrl = process.env.FLEETHOOK_TEST_MYSQL_URL;
-  suite(`${title} on SQLite`, () => define((options) => startServer(options)));
+  const defineOn = (urlOf: () => Promise<{ DATABASE_URL?: string }>) => {
+    const started: TestServer[] = [];
+    define(async (options) => {
+      const server = await startServer({ ...options, env: { ...(await urlOf()), ...options?.env } });
+      started.push(server);
+      return server;
+    });
+    after(async () => {
+      for (const server of started) await server[Symbol.asyncDispose]();
+    });
+  };
+  suite(`${title} on SQLite`, () => defineOn(async () => ({})));
   suite(`${title} on MariaDB`, { skip: mysqlUrl ? false : 'there is no MariaDB' }, () =>
-    define(async (options) =>
-      startServer({
-        ...options,
-        env: { DATABASE_URL: await createDatabase(mysqlUrl ?? ''), ...options?.env },
-      }),
-    ),
+    defineOn(async () => ({ DATABASE_URL: await createDatabase(mysqlUrl ?? '') })),
   );
 }
 
@@ -166,8 +175,13 @@ export async function connectTestDevice(
   socket.on('connect_error', (error) => {
     refused = error;
   });
-  await waitFor(() => states.length > 0 || refused !== undefined, { what: 'the first state' });
-  if (refused) throw refused;
+  try {
+    await waitFor(() => states.length > 0 || refused !== undefined, { what: 'the first state' });
+    if (refused) throw refused;
+  } catch (error) {
+    socket.disconnect();
+    throw error;
+  }
   return {
     socket,
     /** Every state message, the first one first. */
