@@ -1,11 +1,11 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import type { DeviceStorage } from './storage.ts';
-
 /**
  * Keeps a device's memory in one file of mode 0600, for Node. It is written beside, synced and renamed: after
  * a power cut there is the old text or the new one. One file for each device, one process for each file.
  */
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { DeviceStorage } from './storage.ts';
+
 export function fileStorage(path: string): DeviceStorage {
   const beside = `${path}.new`;
   return {

@@ -1,3 +1,4 @@
+/** What differs between SQLite and MySQL, as facts, and what their errors mean. */
 import { MysqlAdapter, type RawBuilder, sql } from 'kysely';
 import type { Db } from './schema.ts';
 

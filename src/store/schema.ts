@@ -1,3 +1,4 @@
+/** The types of all tables, for Kysely; rows stay in this folder. */
 import type { Insertable, Kysely, Selectable, Transaction } from 'kysely';
 
 /**
