@@ -62,7 +62,7 @@ export function createBatch<Job, Answer>(
         running ??= runAll();
       }),
     drain: async () => {
-      while (running) await running;
+      while (running !== null) await running;
     },
   };
 }

@@ -38,7 +38,7 @@ export function startLoop(work: () => Promise<number>, onError: (error: unknown)
   function wake(): void {
     if (stopped) return;
     clearTimeout(timer);
-    if (running) again = true;
+    if (running !== null) again = true;
     else running = run();
   }
 

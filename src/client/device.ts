@@ -133,7 +133,7 @@ export function connectDevice(options: DeviceOptions): Device {
 
   async function start(): Promise<void> {
     if (keeper.durable) await keeper.load();
-    if (closing) return;
+    if (closing !== null) return;
     apply.start();
     connection.open();
     apply.down();
