@@ -405,56 +405,18 @@ function findImports(text: string, code: string): Import[] {
 }
 
 /**
- * Blanks comments (both views) and what stands in strings, templates and regular expressions (`code` alone), so
- * that a pattern finds code and nothing else. Places in the text stay where they are.
+ * Blanks comments (both views) and what stands in texts, templates and regular expressions (`code` alone), so that no
+ * rule takes a word for the thing. A slash begins a regular expression where no value stands before it.
  */
 function strip(raw: string): { text: string; code: string } {
-  let text = '';
-  let code = '';
-  /** One entry for every template that is open: the depth of braces in its `${`, or null in its text. */
-  const templates: (number | null)[] = [];
+  const token =
+    /(\/\/.*|\/\*[\s\S]*?\*\/)|('(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\[\s\S]|[^`\\])*`|(?<=[(,=:[!&|?{};+>]\s*|\breturn\s+)\/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\[\n])+\/[a-z]*)/g;
   const blank = (part: string) => part.replace(/[^\n]/g, ' ');
-  const quoted = (part: string) =>
-    part.length < 2 ? part : part.slice(0, 1) + blank(part.slice(1, -1)) + part.slice(-1);
-  for (let at = 0; at < raw.length; ) {
-    const depth = templates.at(-1);
-    const kind = depth === null ? 'template' : kindAt(raw, at, code);
-    const token = tokens[kind];
-    token.lastIndex = at;
-    const part = token.exec(raw)?.[0] ?? raw.slice(at, at + 1);
-    at += part.length;
-    text += kind === 'comment' ? blank(part) : part;
-    code += kind === 'comment' ? blank(part) : kind === 'string' || kind === 'regex' ? quoted(part) : '';
-    if (kind === 'template') {
-      const end = part.endsWith('${') ? 2 : part.endsWith('`') ? 1 : 0;
-      code += blank(part.slice(0, part.length - end)) + part.slice(part.length - end);
-      if (end === 2) templates[templates.length - 1] = 1;
-      else templates.pop();
-    } else if (kind === 'other') {
-      code += part;
-      if (part === '`') templates.push(null);
-      else if (typeof depth === 'number' && part === '{') templates[templates.length - 1] = depth + 1;
-      else if (typeof depth === 'number' && part === '}') templates[templates.length - 1] = depth - 1 || null;
-    }
-  }
-  return { text, code };
-}
-
-const tokens = {
-  comment: /(?:\/\/.*|\/\*[\s\S]*?\*\/)/y,
-  string: /(?:'(?:\\[\s\S]|[^'\\\n])*'|"(?:\\[\s\S]|[^"\\\n])*")/y,
-  regex: /\/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\[\n])+\/[a-z]*/y,
-  template: /(?:\\[\s\S]|\$(?!\{)|[^`\\$])*(?:`|\$\{)/y,
-  other: /(?:[\w$]+|\s+|[\s\S])/y,
-};
-
-function kindAt(raw: string, at: number, code: string): keyof typeof tokens {
-  const next = raw.slice(at, at + 2);
-  if (next === '//' || next === '/*') return 'comment';
-  if (next.startsWith("'") || next.startsWith('"')) return 'string';
-  // A slash divides when a value stands before it.
-  const startsRegex = /(?:^|[(,=:[!&|?{};+\-*%~^<>]|\b(?:return|typeof|case|of|in|void|throw|await|yield))$/;
-  return next.startsWith('/') && startsRegex.test(code.trimEnd()) ? 'regex' : 'other';
+  const quoted = (part: string) => part.slice(0, 1) + blank(part.slice(1, -1)) + part.slice(-1);
+  return {
+    text: raw.replace(token, (part, comment) => (comment ? blank(part) : part)),
+    code: raw.replace(token, (part, comment) => (comment ? blank(part) : quoted(part))),
+  };
 }
 
 // ---------------------------------------------------------------------------------------------- the rules, tried
