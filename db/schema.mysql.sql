@@ -11,6 +11,7 @@ create table actions (
   enabled int not null,
   created_at bigint not null,
   updated_at bigint not null,
+  when_json mediumtext collate utf8mb4_bin null,
   unique index PRIMARY (id),
   unique index actions_event (project_id, event_id)
 );
@@ -312,6 +313,8 @@ create table triggers (
   user_agent varchar(200) collate utf8mb4_bin null,
   call_json mediumtext collate utf8mb4_bin not null,
   created_at bigint not null,
+  warnings_json mediumtext collate utf8mb4_bin null,
+  skipped_json mediumtext collate utf8mb4_bin null,
   index triggers_project (project_id, id),
   unique index PRIMARY (id)
 );

@@ -11,6 +11,7 @@ create table actions (
   enabled integer not null,
   created_at bigint not null,
   updated_at bigint not null,
+  when_json mediumtext null,
   unique index (id),
   unique index (project_id, event_id)
 );
@@ -312,6 +313,8 @@ create table triggers (
   user_agent varchar(200) null,
   call_json mediumtext not null,
   created_at bigint not null,
+  warnings_json mediumtext null,
+  skipped_json mediumtext null,
   index triggers_project (project_id, id),
   unique index (id)
 );

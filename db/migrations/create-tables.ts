@@ -1,4 +1,4 @@
-import type { CreateTableBuilder, Kysely } from 'kysely';
+import { type CreateTableBuilder, type Kysely, sql } from 'kysely';
 import { dialectOf, isColumnThere, isIndexThere } from '../../src/store/dialect.ts';
 import type { Tables } from '../../src/store/schema.ts';
 
@@ -22,9 +22,16 @@ export function createTables(db: Kysely<Tables>) {
       }
     },
     /** Null in the rows that are there. */
-    column: async (on: string, title: string, type: 'bigint' | `varchar(${number})`): Promise<void> => {
+    column: async (
+      on: string,
+      title: string,
+      type: 'bigint' | 'mediumtext' | `varchar(${number})`,
+    ): Promise<void> => {
       try {
-        await db.schema.alterTable(on).addColumn(title, type).execute();
+        await db.schema
+          .alterTable(on)
+          .addColumn(title, type === 'mediumtext' ? sql`mediumtext` : type)
+          .execute();
       } catch (error) {
         if (!isColumnThere(error)) throw error;
       }

@@ -2,10 +2,12 @@ import type { Migration } from 'kysely/migration';
 import * as initial from './0001-initial.ts';
 import * as eventsAndWebhooks from './0002-events-and-webhooks.ts';
 import * as alarmEvents from './0003-alarm-events.ts';
+import * as conditionsOnCalls from './0004-conditions-on-calls.ts';
 
 /** Every migration, in order of name. Once released, a migration is never edited. */
 export const migrations: Record<string, Migration> = {
   '0001-initial': initial,
   '0002-events-and-webhooks': eventsAndWebhooks,
   '0003-alarm-events': alarmEvents,
+  '0004-conditions-on-calls': conditionsOnCalls,
 };

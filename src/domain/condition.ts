@@ -89,6 +89,12 @@ function countLeaves(node: unknown, depth: number): number | null {
   return leaves;
 }
 
+/** Every comparison in a condition. */
+export function comparisonsOf(condition: Condition): Comparison[] {
+  if ('path' in condition) return [condition];
+  return Object.values(condition).flat().flatMap(comparisonsOf);
+}
+
 /**
  * Whether `condition` holds for `payload`; for an array it does when it does for one of its elements, which fits
  * the whole condition alone. Ordering compares numbers and nothing else; `=` and `!=` compare type and value, so

@@ -60,9 +60,37 @@ export function isNode(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !isExactNumber(value);
 }
 
+/** Told of each path that leads to nothing: what is there is missing, null or blank. */
+export type TellEmpty = (path: Path) => void;
+
+/** Nothing to show and nothing to go by: missing, null, or a text of blanks alone. */
+export function isBlank(value: unknown): boolean {
+  return value === undefined || value === null || (typeof value === 'string' && value.trim() === '');
+}
+
+/** What a template finds at the end of a path; tells of a path that leads to nothing. */
+function resolve(path: Path, scope: unknown, tellEmpty?: TellEmpty): unknown {
+  const value = lookUp(path, scope);
+  if (tellEmpty && isBlank(value)) tellEmpty(path);
+  return value;
+}
+
+const plainStep = new RegExp(`^${name}$`);
+
+/** A path as people write it. */
+export function textOfPath(path: Path): string {
+  return path.reduce<string>((text, step) => {
+    if (typeof step === 'number') return `${text}[${step}]`;
+    if (!plainStep.test(step)) return `${text}[${JSON.stringify(step)}]`;
+    return text ? `${text}.${step}` : step;
+  }, '');
+}
+
 /** Fills a template; objects and arrays appear as their JSON text. */
-export function renderTemplate(template: Template, scope: unknown): string {
-  return template.map((part) => (typeof part === 'string' ? part : textOf(lookUp(part, scope)))).join('');
+export function renderTemplate(template: Template, scope: unknown, tellEmpty?: TellEmpty): string {
+  return template
+    .map((part) => (typeof part === 'string' ? part : textOf(resolve(part, scope, tellEmpty))))
+    .join('');
 }
 
 export function textOf(value: unknown): string {
@@ -71,7 +99,10 @@ export function textOf(value: unknown): string {
 }
 
 /** A JSON value whose texts may hold templates, parsed once and filled for every call. */
-export type JsonTemplate = { fill(scope: unknown): unknown; readonly templated: boolean };
+export type JsonTemplate = {
+  fill(scope: unknown, tellEmpty?: TellEmpty): unknown;
+  readonly templated: boolean;
+};
 
 /**
  * Parses the templates in every text of a JSON value. A text that is one single template takes the value itself,
@@ -81,24 +112,27 @@ export function parseJsonTemplate(value: unknown): JsonTemplate {
   if (typeof value === 'string' && hasTemplate(value)) {
     const template = parseTemplate(value);
     const [only] = template;
-    const fill =
+    const fill: JsonTemplate['fill'] =
       template.length === 1 && typeof only === 'object'
-        ? (scope: unknown) => lookUp(only, scope)
-        : (scope: unknown) => renderTemplate(template, scope);
+        ? (scope, tellEmpty) => resolve(only, scope, tellEmpty)
+        : (scope, tellEmpty) => renderTemplate(template, scope, tellEmpty);
     return { fill, templated: true };
   }
   if (Array.isArray(value)) {
     const items = value.map(parseJsonTemplate);
     if (!items.some((item) => item.templated)) return { fill: () => value, templated: false };
-    return { fill: (scope) => items.map((item) => item.fill(scope) ?? null), templated: true };
+    return {
+      fill: (scope, tellEmpty) => items.map((item) => item.fill(scope, tellEmpty) ?? null),
+      templated: true,
+    };
   }
   if (typeof value === 'object' && value !== null) {
     const members = Object.entries(value).map(([key, member]) => [key, parseJsonTemplate(member)] as const);
     if (!members.some(([, member]) => member.templated)) return { fill: () => value, templated: false };
-    const fill = (scope: unknown) =>
+    const fill: JsonTemplate['fill'] = (scope, tellEmpty) =>
       Object.fromEntries(
         members
-          .map(([key, member]) => [key, member.fill(scope)])
+          .map(([key, member]) => [key, member.fill(scope, tellEmpty)])
           .filter(([, filled]) => filled !== undefined),
       );
     return { fill, templated: true };

@@ -44,19 +44,35 @@ type Count = { function: string; targeted: number; online: number };
 export function donePage(answer: {
   event_id: string;
   commands: readonly Count[];
+  warnings?: readonly string[] | undefined;
   dry_run?: boolean | undefined;
 }): string {
-  const title = answer.dry_run ? 'Nothing sent: this was a dry run' : 'Sent';
-  return page(
-    title,
-    `<h1>${title}</h1><p><small>${escapeHtml(answer.event_id)}</small></p>${lines(answer.commands)}`,
-  );
+  const title = titleOf(answer);
+  const said = lines(answer.commands) + remarks(answer.warnings);
+  return page(title, `<h1>${title}</h1><p><small>${escapeHtml(answer.event_id)}</small></p>${said}`);
+}
+
+function titleOf(answer: { commands: readonly Count[]; dry_run?: boolean | undefined }): string {
+  if (answer.dry_run) return 'Nothing sent: this was a dry run';
+  return answer.commands.length > 0 ? 'Sent' : 'Nothing was to be sent';
 }
 
 /** Says what would happen; the button posts to the address of this page. */
-export function confirmPage(action: { name: string; commands: readonly Count[] }): string {
+export function confirmPage(action: {
+  name: string;
+  commands: readonly Count[];
+  warnings?: readonly string[] | undefined;
+}): string {
   const form = '<form method="post"><button type="submit">Do it</button></form>';
-  return page(action.name, `<h1>${escapeHtml(action.name)}</h1>${lines(action.commands)}${form}`);
+  const said =
+    action.commands.length > 0
+      ? lines(action.commands) + remarks(action.warnings) + form
+      : `<p>This would do nothing.</p>${remarks(action.warnings)}`;
+  return page(action.name, `<h1>${escapeHtml(action.name)}</h1>${said}`);
+}
+
+function remarks(warnings: readonly string[] = []): string {
+  return warnings.map((text) => `<p><small>${escapeHtml(text)}</small></p>`).join('');
 }
 
 function lines(commands: readonly Count[]): string {

@@ -78,7 +78,7 @@ export function useTriggers(app: Express, options: Options): void {
     const notMeant = request.method === 'HEAD' ? 'HEAD' : reasonNotToFire(request.headers);
     const opened = await openTrigger(ctx, caller, asked, notMeant);
     if ('seen' in opened) response.status(204).end();
-    else if ('ask' in opened) sendPreview(request, response, await previewAction(ctx, opened.ask));
+    else if ('ask' in opened) sendPreview(request, response, await previewAction(ctx, opened.ask, call));
     else sendFired(request, response, await fireTrigger(ctx, caller, asked));
   });
 

@@ -1,10 +1,16 @@
 /** The table `actions`: what an event_id of a trigger stands for. */
+import type { Condition } from '../domain/condition.ts';
 import type { Target } from '../domain/device/target.ts';
 import { type Change, defined, fromFlag, fromJson, isEmpty, toFlag, toJson } from './columns.ts';
 import { oldestFirst, type Page, type PageQuery } from './page.ts';
 import type { Db, Row } from './schema.ts';
 
-export type Step = { function: string; params: Record<string, unknown>; target: Target };
+export type Step = {
+  function: string;
+  params: Record<string, unknown>;
+  target: Target;
+  when?: Condition | undefined;
+};
 
 export type Action = {
   id: string;
@@ -12,6 +18,7 @@ export type Action = {
   eventId: string;
   name: string;
   steps: Step[];
+  when: Condition | null;
   allowGet: boolean;
   confirm: boolean;
   enabled: boolean;
@@ -26,6 +33,7 @@ function fromRow(row: Row<'actions'>): Action {
     eventId: row.event_id,
     name: row.name,
     steps: fromJson(row.steps_json),
+    when: fromJson(row.when_json),
     allowGet: fromFlag(row.allow_get),
     confirm: fromFlag(row.confirm),
     enabled: fromFlag(row.enabled),
@@ -43,6 +51,7 @@ function toRow(action: Change<Action>): Change<Row<'actions'>> {
     event_id: action.eventId,
     name: action.name,
     steps_json: toJson(action.steps),
+    when_json: toJson(action.when),
     allow_get: toFlag(action.allowGet),
     confirm: toFlag(action.confirm),
     enabled: toFlag(action.enabled),

@@ -84,6 +84,7 @@ type SetUpTables = {
     event_id: string;
     name: string;
     steps_json: string;
+    when_json: string | null;
     allow_get: number;
     confirm: number;
     enabled: number;
@@ -115,6 +116,8 @@ type SetUpTables = {
     address: string | null;
     user_agent: string | null;
     call_json: string;
+    warnings_json: string | null;
+    skipped_json: string | null;
     created_at: number;
   };
   idempotency: {

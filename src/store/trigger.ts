@@ -5,6 +5,9 @@ import { chunksOf } from './dialect.ts';
 import { newestFirst, type Page, type PageQuery } from './page.ts';
 import type { Db, Row } from './schema.ts';
 
+/** A step that did not want the call, by its place from 1, and what in which condition refused. */
+export type SkippedStep = { step: number; by: 'action.when' | 'step.when'; refused: string };
+
 export type Trigger = {
   id: string;
   projectId: number;
@@ -20,6 +23,8 @@ export type Trigger = {
   userAgent: string | null;
   /** What was sent, as it is shown again. */
   call: { sensor_data: Record<string, unknown> | null; payload: unknown; query: Record<string, string> };
+  warnings: readonly string[];
+  skipped: readonly SkippedStep[];
   createdAt: number;
 };
 
@@ -37,6 +42,8 @@ function fromRow(row: Row<'triggers'>): Trigger {
     address: row.address,
     userAgent: row.user_agent,
     call: fromJson(row.call_json),
+    warnings: fromJson<string[]>(row.warnings_json) ?? [],
+    skipped: fromJson<SkippedStep[]>(row.skipped_json) ?? [],
     createdAt: row.created_at,
   };
 }
@@ -55,6 +62,9 @@ function toRow(trigger: Trigger): Row<'triggers'> {
     address: trigger.address,
     user_agent: trigger.userAgent,
     call_json: toJson(trigger.call),
+    // Few calls have any.
+    warnings_json: trigger.warnings.length > 0 ? toJson(trigger.warnings) : null,
+    skipped_json: trigger.skipped.length > 0 ? toJson(trigger.skipped) : null,
     created_at: trigger.createdAt,
   };
 }

@@ -16,10 +16,11 @@ import { isState } from '../device/in-force.ts';
 import { type Target, targetSchema } from '../device/target.ts';
 import { Fault } from '../fault.ts';
 import { cursorOf, instant, pageSchema, parseInput } from '../input.ts';
+import { boundWarnings } from '../warning.ts';
 import { type CommandCoverage, coverageOfCommands, hasEnded } from './coverage.ts';
-import { fillParams, parseStepParams } from './function-catalogue.ts';
 import { issue } from './issue.ts';
 import { newCommand } from './new-command.ts';
+import { readParams } from './params.ts';
 import { sendEnds } from './send.ts';
 
 const commandSchema = z.strictObject({
@@ -52,9 +53,7 @@ export async function viewIssued(ctx: Pick<Context, 'db' | 'cache' | 'live'>, co
 /** Issues one command without an action. Params are taken as they are: there is no call for templates to look into. */
 export async function issueCommand(ctx: Context, caller: Caller, input: unknown) {
   const given = parseInput(commandSchema, input);
-  const params = parseStepParams(given.function, given.params);
-  if (params.templated)
-    throw new Fault('bad_params', 'a command issued directly has no call for templates to look into');
+  const { params, warnings } = readParams(given.function, given.params);
   await requireTarget(ctx.db, caller.projectId, given.target);
   const command = newCommand(
     {
@@ -62,14 +61,19 @@ export async function issueCommand(ctx: Context, caller: Caller, input: unknown)
       triggerId: null,
       source: null,
       function: given.function,
-      params: fillParams(given.function, params, null),
+      params,
       target: given.target,
     },
     ctx.now(),
   );
   const issued = await viewIssued(ctx, command);
   await issue(ctx, { trigger: null, commands: [command] });
-  return { ...issued, issued_at: instant(command.issuedAt), expires_at: instant(command.expiresAt) };
+  return {
+    ...issued,
+    issued_at: instant(command.issuedAt),
+    expires_at: instant(command.expiresAt),
+    ...(warnings.length > 0 ? { warnings: boundWarnings(warnings) } : {}),
+  };
 }
 
 function statusOf(command: Command, now: number): 'active' | 'canceled' | 'ended' | 'replaced' {

@@ -3,27 +3,36 @@
  * device (a state that stays, or a pulse that passes), and what its params are when an action leaves them out.
  */
 
-import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
-import addFormats from 'ajv-formats';
 import type { Slot } from '../device/state.ts';
-import { Fault, type Problem } from '../fault.ts';
-import { placeOf, placeOfPointer } from '../input.ts';
-import { type JsonTemplate, parseJsonTemplate } from '../template.ts';
+import { Fault } from '../fault.ts';
 
+type ParamSchema = {
+  type?: string | string[];
+  enum?: readonly string[];
+  maxLength?: number;
+  [keyword: string]: unknown;
+};
 type Schema = {
   type: 'object';
-  properties: Record<string, object>;
+  properties: Record<string, ParamSchema>;
   required?: string[];
   additionalProperties: boolean;
 };
 
-type Entry = {
+export type FunctionEntry = {
   description: string;
   /** The member of the state it changes, null for a pulse. */
   slot: Slot | null;
   params: Schema;
-  /** Stand in for members that an action leaves out. */
-  defaults?: Record<string, unknown>;
+  /** Templates that stand in for members that an action leaves out. */
+  defaults?: Record<string, string>;
+  /** Params that people read: cut where they are too long. */
+  texts?: readonly string[];
+  /**
+   * Of what has to be shown in any case: the params that say what. A param that can't be used is left out, and with
+   * none of these there is the name of the action in the place of the first.
+   */
+  shows?: readonly string[];
 };
 
 const secondsMax = 31_536_000;
@@ -34,7 +43,7 @@ const seconds = { type: 'integer', minimum: 1, maximum: secondsMax };
 const text = { type: 'string', maxLength: 2_000 };
 const scalar = { type: ['string', 'number', 'boolean', 'null'] };
 
-function params(properties: Record<string, object>, required: string[] = []): Schema {
+function params(properties: Record<string, ParamSchema>, required: string[] = []): Schema {
   return {
     type: 'object',
     properties: { ...properties, expires_in: seconds },
@@ -43,7 +52,7 @@ function params(properties: Record<string, object>, required: string[] = []): Sc
   };
 }
 
-export const functionCatalogue: Readonly<Record<string, Entry>> = {
+export const functionCatalogue: Readonly<Record<string, FunctionEntry>> = {
   load_url: {
     description: 'Show a page instead of the usual content.',
     slot: 'content',
@@ -59,6 +68,8 @@ export const functionCatalogue: Readonly<Record<string, Entry>> = {
       priority: { type: 'integer', minimum: 0, maximum: 100 },
       drill: { type: 'boolean' },
     }),
+    texts: ['message'],
+    shows: ['message', 'url'],
   },
   disable_emergency: {
     description: 'End every emergency that the targets show.',
@@ -105,6 +116,7 @@ export const functionCatalogue: Readonly<Record<string, Entry>> = {
       { message: { ...text, minLength: 1 }, seconds: { type: 'integer', minimum: 1, maximum: 3_600 } },
       ['message'],
     ),
+    texts: ['message'],
   },
   custom: {
     description: 'Anything else that the device knows by name.',
@@ -116,21 +128,7 @@ export const functionCatalogue: Readonly<Record<string, Entry>> = {
   },
 };
 
-/** Params of a step, ready to be filled: what has no template was checked when it was saved. */
-export type StepParams = JsonTemplate;
-
-const ajv = addFormats.default(new Ajv2020({ allErrors: true, coerceTypes: true, strict: false }));
-const validators = new Map<string, ValidateFunction>();
-
-function validatorOf(key: string, schema: () => object): ValidateFunction {
-  const known = validators.get(key);
-  if (known) return known;
-  const made = ajv.compile(schema());
-  validators.set(key, made);
-  return made;
-}
-
-function entryOf(name: string): Entry {
+export function entryOf(name: string): FunctionEntry {
   const entry = Object.hasOwn(functionCatalogue, name) ? functionCatalogue[name] : undefined;
   if (!entry) throw new Fault('unknown_function', `there is no function "${name}"`);
   return entry;
@@ -138,70 +136,6 @@ function entryOf(name: string): Entry {
 
 export function slotOf(functionName: string): Slot | null {
   return entryOf(functionName).slot;
-}
-
-/**
- * Parses the params of a step when it is saved. Throws `unknown_function`, `bad_template`, or `bad_params` for
- * whatever is wrong already: members that hold no template are checked against the schema now.
- */
-export function parseStepParams(functionName: string, given: Record<string, unknown>): StepParams {
-  const entry = entryOf(functionName);
-  const merged = { ...entry.defaults, ...given };
-  const template = parseJsonTemplate(merged);
-  if (!template.templated) {
-    const checked = checkParams(functionName, structuredClone(merged));
-    return { fill: () => checked, templated: false };
-  }
-  const settled = Object.fromEntries(
-    Object.entries(merged).filter(([, value]) => !parseJsonTemplate(value).templated),
-  );
-  const templated = Object.keys(merged).filter((key) => !Object.hasOwn(settled, key));
-  const required = (entry.params.required ?? []).filter((key) => !templated.includes(key));
-  const unknown = templated.filter((key) => !Object.hasOwn(entry.params.properties, key));
-  if (unknown.length > 0) throw badParams(functionName, [{ path: unknown.join(), detail: 'is not a param' }]);
-  const validate = validatorOf(`${functionName} without ${templated.sort().join()}`, () => ({
-    ...entry.params,
-    required,
-  }));
-  if (!validate(structuredClone(settled))) throw badParams(functionName, problemsOf(validate));
-  return template;
-}
-
-/** Fills and checks the params for one call. Throws `bad_params`. */
-export function fillParams(
-  functionName: string,
-  params: StepParams,
-  scope: unknown,
-): Record<string, unknown> {
-  const filled = params.fill(scope) as Record<string, unknown>;
-  if (!params.templated) return filled;
-  // Filled anew for every call, so it may be coerced where it stands.
-  return checkParams(functionName, filled);
-}
-
-function checkParams(functionName: string, params: Record<string, unknown>): Record<string, unknown> {
-  const validate = validatorOf(functionName, () => entryOf(functionName).params);
-  if (!validate(params)) throw badParams(functionName, problemsOf(validate));
-  return params;
-}
-
-function problemsOf(validate: ValidateFunction): Problem[] {
-  return (validate.errors ?? []).map((error) => ({
-    path: placeOfPointer(error.instancePath),
-    detail: error.message ?? 'is not allowed',
-  }));
-}
-
-/** `problems` have places inside of the params. */
-function badParams(functionName: string, problems: readonly Problem[]): Fault {
-  const [first] = problems;
-  const place = first?.path ? `${first.path} ` : '';
-  return new Fault('bad_params', `${functionName}: ${place}${first?.detail ?? 'bad params'}`, {
-    problems: problems.map(({ path, detail }) => ({
-      path: placeOf(path ? ['params', path] : ['params']),
-      detail,
-    })),
-  });
 }
 
 /** When a command issued at `now` ends, in milliseconds; null for a state that stays. */

@@ -15,16 +15,31 @@ import { pageQuery } from '../../store/page.ts';
 import type { Db } from '../../store/schema.ts';
 import { makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
-import { parseStepParams, type StepParams } from '../command/function-catalogue.ts';
+import { parseStepParams, type StepParams } from '../command/params.ts';
+import { type Condition, comparisonsOf, conditionSchema } from '../condition.ts';
 import type { Context } from '../context.ts';
 import { requireTarget } from '../device/device.ts';
 import { type Target, targetSchema } from '../device/target.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
 import { eventIdSchema, instant, nameSchema, pageSchema, parseInput, placeOf } from '../input.ts';
+import { parsePath } from '../template.ts';
 
 const stepsMax = 50;
 const paramsCharactersMax = 32_768;
+/** In the conditions of an action and its steps together: they are looked at in every call. */
+const comparisonsMax = 1_000;
+
+const conditionRoots = ['payload', 'sensor_data', 'query'];
+
+/** A condition on the call. Its scope is an object: a payload that is a list is looked into by place. */
+const whenSchema = conditionSchema.superRefine((when, ctx) => {
+  const stray = comparisonsOf(when).find(
+    ({ path }) => !conditionRoots.includes(String(parsePath(path)?.[0])),
+  );
+  if (stray)
+    ctx.addIssue(`has the path "${stray.path}", which begins with none of ${conditionRoots.join(', ')}`);
+});
 
 const stepSchema = z.strictObject({
   function: z.string(),
@@ -36,11 +51,13 @@ const stepSchema = z.strictObject({
       `at most ${paramsCharactersMax} characters`,
     ),
   target: targetSchema,
+  when: whenSchema.nullish().transform((when) => when ?? undefined),
 });
 const actionSchema = z.strictObject({
   event_id: eventIdSchema,
   name: nameSchema.optional(),
   steps: z.array(stepSchema).min(1).max(stepsMax),
+  when: whenSchema.nullish(),
   allow_get: z.boolean().default(true),
   confirm: z.boolean().default(false),
   enabled: z.boolean().default(true),
@@ -49,18 +66,26 @@ const actionSchema = z.strictObject({
 const actionChangeSchema = z.strictObject({
   name: nameSchema.optional(),
   steps: actionSchema.shape.steps.optional(),
+  when: actionSchema.shape.when,
   allow_get: z.boolean().optional(),
   confirm: z.boolean().optional(),
   enabled: z.boolean().optional(),
 });
 
+export type ReadyStep = {
+  function: string;
+  params: StepParams;
+  target: Target;
+  when?: Condition | undefined;
+};
 /** An action ready to be fired: the templates of its steps are parsed. */
 export type ReadyAction = {
   id: string;
   projectId: number;
   eventId: string;
   name: string;
-  steps: readonly { function: string; params: StepParams; target: Target }[];
+  steps: readonly ReadyStep[];
+  when: Condition | null;
   allowGet: boolean;
   confirm: boolean;
   enabled: boolean;
@@ -72,12 +97,23 @@ function viewAction(action: Action) {
     event_id: action.eventId,
     name: action.name,
     steps: action.steps,
+    when: action.when,
     allow_get: action.allowGet,
     confirm: action.confirm,
     enabled: action.enabled,
     created_at: instant(action.createdAt),
     updated_at: instant(action.updatedAt),
   };
+}
+
+/** Throws for more comparisons than a call may cost. */
+function requireFewComparisons({ steps, when }: Pick<Action, 'steps' | 'when'>): void {
+  const conditions = [when, ...steps.map((step) => step.when)].filter((each) => each != null);
+  const comparisons = conditions.flatMap(comparisonsOf).length;
+  if (comparisons > comparisonsMax) {
+    const detail = `the conditions have ${comparisons} comparisons together, ${comparisonsMax} is the most`;
+    throw new Fault('bad_request', detail);
+  }
 }
 
 /** Throws for a function, param, template or target that can't work, naming the step. */
@@ -107,6 +143,7 @@ export async function createAction(ctx: Context, caller: Caller, input: unknown)
     eventId: given.event_id,
     name: given.name ?? given.event_id,
     steps: given.steps,
+    when: given.when ?? null,
     allowGet: given.allow_get,
     confirm: given.confirm,
     enabled: given.enabled,
@@ -114,6 +151,7 @@ export async function createAction(ctx: Context, caller: Caller, input: unknown)
     updatedAt: now,
   };
   await makeChange(ctx, caller, async (tx, note) => {
+    requireFewComparisons(action);
     await requireSteps(tx, caller, action.steps);
     await insertAction(tx, action);
     await note(
@@ -138,10 +176,13 @@ export async function changeAction(ctx: Context, caller: Caller, eventId: string
   const given = parseInput(actionChangeSchema, input);
   await makeChange(ctx, caller, async (tx, note) => {
     const action = await requireAction(tx, caller, eventId);
+    const { steps = action.steps, when = action.when } = given;
+    requireFewComparisons({ steps, when });
     if (given.steps) await requireSteps(tx, caller, given.steps);
     await updateAction(tx, action.id, {
       name: given.name,
       steps: given.steps,
+      when: given.when,
       allowGet: given.allow_get,
       confirm: given.confirm,
       enabled: given.enabled,
@@ -187,6 +228,7 @@ function readyAction(action: Action): ReadyAction {
     eventId: action.eventId,
     name: action.name,
     steps: action.steps.map((step) => ({ ...step, params: parseStepParams(step.function, step.params) })),
+    when: action.when,
     allowGet: action.allowGet,
     confirm: action.confirm,
     enabled: action.enabled,

@@ -19,7 +19,7 @@ import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
 import { eventIdSchema, instant, instantSchema, pageSchema, parseInput } from '../input.ts';
 import { findReadyAction } from './action.ts';
-import { callOfMembers, type TriggerRequest } from './call.ts';
+import { type Call, callOfMembers, type TriggerRequest } from './call.ts';
 import { type Fired, fireTrigger, previewAction, requireReadyAction } from './trigger.ts';
 
 const payloadCharactersMax = 8_192;
@@ -113,10 +113,12 @@ export async function openLink(ctx: Pick<Context, 'db'>, token: string): Promise
 export async function previewLink(ctx: Context, link: Link) {
   const isOver = link.expiresAt !== null && link.expiresAt <= ctx.now();
   if (isOver || (link.maxUses !== null && link.uses >= link.maxUses)) throw linkEnded();
-  return previewAction(
-    ctx,
-    await requireReadyAction(ctx, { projectId: link.projectId, eventIds: null }, link.eventId),
-  );
+  const action = await requireReadyAction(ctx, { projectId: link.projectId, eventIds: null }, link.eventId);
+  return previewAction(ctx, action, callOfLink(link));
+}
+
+function callOfLink(link: Link): Call {
+  return callOfMembers({ ...link.payload, event_id: link.eventId }, {}).call;
 }
 
 /** Fires the link's action with the link's payload; the transaction that issues it decides whether the link is still good. */
@@ -126,8 +128,7 @@ export async function fireLink(
   from: { address: string | null; userAgent: string | null },
   request: Omit<TriggerRequest, 'call' | 'source'>,
 ): Promise<Fired> {
-  const members = { ...link.payload, event_id: link.eventId };
-  const { call } = callOfMembers(members, {});
+  const call = callOfLink(link);
   const caller = { projectId: link.projectId, keyId: null, linkId: link.id, eventIds: null, ...from };
   return fireTrigger(ctx, caller, { ...request, call, source: 'link' });
 }

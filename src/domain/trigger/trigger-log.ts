@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { selectTriggerCommands } from '../../store/command.ts';
 import { pageQuery } from '../../store/page.ts';
-import { selectTrigger, selectTriggers, type Trigger } from '../../store/trigger.ts';
+import { type SkippedStep, selectTrigger, selectTriggers, type Trigger } from '../../store/trigger.ts';
 import type { Caller } from '../access/caller.ts';
 import { viewCommandWithCoverage } from '../command/command.ts';
 import { coverageOfCommands, summarize } from '../command/coverage.ts';
@@ -25,7 +25,15 @@ type LoggedRequest = Pick<TriggerRequest, 'call' | 'loggedPayload' | 'source'>;
 export function newTrigger(
   caller: TriggerCaller,
   { call, loggedPayload = call.payload, source }: LoggedRequest,
-  of: { id: string; action: ReadyAction | null; status: TriggerStatus; reason: string | null; now: number },
+  of: {
+    id: string;
+    action: ReadyAction | null;
+    status: TriggerStatus;
+    reason: string | null;
+    warnings?: readonly string[];
+    skipped?: readonly SkippedStep[];
+    now: number;
+  },
 ): Trigger {
   return {
     id: of.id,
@@ -40,6 +48,8 @@ export function newTrigger(
     address: caller.address,
     userAgent: caller.userAgent?.slice(0, userAgentMax) ?? null,
     call: { sensor_data: call.sensorData, payload: loggedPayload, query: call.query },
+    warnings: of.warnings ?? [],
+    skipped: of.skipped ?? [],
     createdAt: of.now,
   };
 }
@@ -94,6 +104,7 @@ function viewTrigger(trigger: Trigger) {
     link_id: trigger.linkId,
     address: trigger.address,
     user_agent: trigger.userAgent,
+    ...(trigger.warnings.length > 0 ? { warnings: trigger.warnings } : {}),
     created_at: instant(trigger.createdAt),
   };
 }
@@ -127,6 +138,7 @@ export async function getTrigger(ctx: Context, caller: Caller, id: string) {
   return {
     ...viewTrigger(trigger),
     call: trigger.call,
+    ...(trigger.skipped.length > 0 ? { skipped: trigger.skipped } : {}),
     coverage: commands.length === 0 ? null : summarize([...coverages.values()], 100),
     commands: commands.map((command) => viewCommandWithCoverage(ctx, command, coverages.get(command.id))),
   };

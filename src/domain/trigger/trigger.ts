@@ -2,17 +2,17 @@
 
 import { selectTriggerCommands } from '../../store/command.ts';
 import { selectTargeted } from '../../store/target.ts';
+import type { SkippedStep } from '../../store/trigger.ts';
 import { countOf, viewIssued } from '../command/command.ts';
 import { type Coverage, coverageOfCommands, waitForCoverage } from '../command/coverage.ts';
-import { fillParams } from '../command/function-catalogue.ts';
 import { findFirstAnswer, issue } from '../command/issue.ts';
 import { newCommand } from '../command/new-command.ts';
 import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
-import { instant } from '../input.ts';
 import { findReadyAction, type ReadyAction } from './action.ts';
 import type { Call, TriggerCaller, TriggerRequest } from './call.ts';
+import { planCall, wantedSteps } from './plan.ts';
 import { newTrigger, recordRefusal, recordSeen } from './trigger-log.ts';
 
 const devicesInDryRunMax = 1_000;
@@ -29,6 +29,10 @@ export type TriggerAnswer = {
     online: number;
     devices?: { id: number; name: string; online: boolean }[];
   }[];
+  /** What was left out, cut or found empty; only there when there is something to say. */
+  warnings?: string[];
+  /** Of a dry run, the steps that do not want the call. */
+  skipped?: SkippedStep[];
   coverage?: Coverage;
 };
 
@@ -138,15 +142,15 @@ async function fireNow(
   const { call } = request;
   const now = ctx.now();
   const triggerId = newId(ctx.now());
-  const scope = templateScope(call, triggerId, now);
-  const commands = action.steps.map((step, place) =>
+  const { steps, skipped, warnings } = planCall(action, call, triggerId, now);
+  const commands = steps.map(({ place, step, params }) =>
     newCommand(
       {
         projectId: action.projectId,
         triggerId,
         source: `${action.id}:${place}`,
         function: step.function,
-        params: fillParams(step.function, step.params, scope),
+        params,
         target: step.target,
       },
       now,
@@ -157,54 +161,61 @@ async function fireNow(
     trigger_id: triggerId,
     event_id: action.eventId,
     commands: await Promise.all(commands.map((command) => viewIssued(ctx, command))),
+    ...(warnings.length > 0 ? { warnings } : {}),
   };
+  const isWanted = commands.length > 0;
+  const trigger = newTrigger(caller, request, {
+    id: triggerId,
+    action,
+    status: isWanted ? 'fired' : 'seen',
+    reason: isWanted ? null : (warnings[0] ?? null),
+    warnings,
+    skipped,
+    now,
+  });
   const { replay } = await issue(ctx, {
-    trigger: newTrigger(caller, request, { id: triggerId, action, status: 'fired', reason: null, now }),
+    trigger,
     commands,
     linkId: caller.linkId ?? undefined,
     idempotency: once ? { ...once, triggerId, answer } : undefined,
   });
   if (replay !== undefined) return { answer: replay as TriggerAnswer, replayed: true };
-  ctx.feed.publish({
-    kind: 'trigger',
-    projectId: action.projectId,
-    triggerId,
-    actionEventId: action.eventId,
-    source: request.source,
-    commands: commands.length,
-  });
+  if (isWanted)
+    ctx.feed.publish({
+      kind: 'trigger',
+      projectId: action.projectId,
+      triggerId,
+      actionEventId: action.eventId,
+      source: request.source,
+      commands: commands.length,
+    });
   return { answer, replayed: false };
 }
 
-/** What firing the action would reach, for a page that asks first. */
-export async function previewAction(ctx: Context, action: ReadyAction) {
+/** What firing the action with this call would reach, for a page that asks first. */
+export async function previewAction(ctx: Context, action: ReadyAction, call: Call) {
+  const { steps, warnings } = wantedSteps(action, call);
   const commands = await Promise.all(
-    action.steps.map(async (step) => ({
+    steps.map(async ({ step }) => ({
       function: step.function,
       targeted: await countOf(ctx, action.projectId, step.target),
       online: ctx.live.presence.countOnline(action.projectId, step.target),
     })),
   );
-  return { event_id: action.eventId, name: action.name, commands };
-}
-
-/** What templates can reach. */
-function templateScope(call: Call, triggerId: string, now: number) {
   return {
-    event_id: call.eventId,
-    sensor_data: call.sensorData,
-    payload: call.payload,
-    query: call.query,
-    trigger: { id: triggerId, created_at: instant(now) },
+    event_id: action.eventId,
+    name: action.name,
+    commands,
+    ...(warnings.length > 0 ? { warnings } : {}),
   };
 }
 
 async function dryRun(ctx: Context, action: ReadyAction, call: Call): Promise<TriggerAnswer> {
   const { projectId } = action;
-  const scope = templateScope(call, newId(ctx.now()), ctx.now());
+  const now = ctx.now();
+  const { steps, skipped, warnings } = planCall(action, call, newId(now), now);
   const commands: TriggerAnswer['commands'] = [];
-  for (const step of action.steps) {
-    fillParams(step.function, step.params, scope);
+  for (const { step } of steps) {
     const devices = await selectTargeted(ctx.db, projectId, step.target, devicesInDryRunMax);
     commands.push({
       id: null,
@@ -214,7 +225,15 @@ async function dryRun(ctx: Context, action: ReadyAction, call: Call): Promise<Tr
       devices: devices.map((device) => ({ ...device, online: ctx.live.presence.isOnline(device.id) })),
     });
   }
-  return { message: 'success', trigger_id: null, event_id: action.eventId, dry_run: true, commands };
+  return {
+    message: 'success',
+    trigger_id: null,
+    event_id: action.eventId,
+    dry_run: true,
+    commands,
+    ...(warnings.length > 0 ? { warnings } : {}),
+    ...(skipped.length > 0 ? { skipped } : {}),
+  };
 }
 
 /** Waits for the devices of a trigger; see `waitForCoverage`. */
