@@ -1,6 +1,7 @@
 /** The wiring, read from top to bottom: what is made, in which order, and how it is taken down again. */
 
 import type { AddressInfo } from 'node:net';
+import { pid } from 'node:process';
 import packageJson from '../package.json' with { type: 'json' };
 import type { Config } from './config.ts';
 import { keepFirstKey, ownSecret } from './data-dir.ts';
@@ -157,10 +158,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const url = `http://localhost:${port}`;
   if (config.publicUrl === null) ctx.process.publicUrl = () => url;
   const mqttPort = mqtt.port === null ? {} : { mqttPort: mqtt.port };
-  log.info(
-    { url, ...mqttPort, database: config.databaseUrl.split(':', 1)[0], pid: process.pid },
-    'Fleethook is up',
-  );
+  log.info({ url, ...mqttPort, database: config.databaseUrl.split(':', 1)[0], pid }, 'Fleethook is up');
 
   const parts = started.move();
   let closing: Promise<void> | undefined;

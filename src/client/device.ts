@@ -9,11 +9,13 @@ import { createReceipts } from './receipts.ts';
 import type { DeviceStorage } from './storage.ts';
 import { createTimers, defaultTiming, type Timing } from './timing.ts';
 
+// biome-ignore-start lint/performance/noBarrelFile: what the package exports is one file.
 export type { ContentState, DeviceState, EmergencyState, LoopState, Slot } from '../domain/device/state.ts';
 export type { CommandMessage, WireError } from '../socket/protocol.ts';
 export { DeviceError, type Stored } from './outbox.ts';
 export { type DeviceStorage, memoryStorage, webStorage } from './storage.ts';
 export type { Timing } from './timing.ts';
+// biome-ignore-end lint/performance/noBarrelFile: that is all of it.
 
 export type DeviceOptions = {
   /** Of the server, with a path when it lives under one: `https://hooks.example/fleet`. */

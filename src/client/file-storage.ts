@@ -4,6 +4,7 @@
  */
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { platform } from 'node:process';
 import type { DeviceStorage } from './storage.ts';
 
 export function fileStorage(path: string): DeviceStorage {
@@ -23,7 +24,7 @@ export function fileStorage(path: string): DeviceStorage {
       await synced(beside, 'w', (file) => file.writeFile(text));
       await rename(beside, path);
       // The new name must survive too. Windows can't open a folder, and needs no such care.
-      if (process.platform !== 'win32') await synced(folder, 'r');
+      if (platform !== 'win32') await synced(folder, 'r');
     },
   };
 }
