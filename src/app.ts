@@ -29,6 +29,7 @@ import { openHttp } from './http/server.ts';
 import { createLog, type Log } from './log.ts';
 import { startLoop } from './loop.ts';
 import { openMqtt } from './mqtt/server.ts';
+import type { PosterOptions } from './outbound/post.ts';
 import { openOutbound } from './outbound/worker.ts';
 import { openSockets } from './socket/server.ts';
 import { migrateDatabase } from './store/migrate.ts';
@@ -55,6 +56,8 @@ export type AppOptions = {
   signal?: AbortSignal;
   /** Checks answers against openapi.yaml too, for tests. */
   checkAnswers?: boolean;
+  /** Whom the names of webhooks are asked of, for tests. */
+  names?: PosterOptions['names'];
 };
 
 /** What rooms need, and the migrations that the database had to be given for it. */
@@ -125,8 +128,9 @@ export async function startApp(options: AppOptions): Promise<App> {
   const { server, addressOf } = openHttp({ ctx, config, checkAnswers });
   const sockets = openSockets(ctx, server, addressOf);
 
+  const userAgent = `Fleethook/${version}`;
   const { webhookAllowNetworks: allowNetworks } = config;
-  const outbound = await openOutbound(ctx, { allowNetworks, userAgent: `Fleethook/${version}`, onError });
+  const outbound = await openOutbound(ctx, { allowNetworks, userAgent, names: options.names, onError });
   started.defer(() => outbound.close());
   const system = createSystemEvents(ctx);
   await system.load();

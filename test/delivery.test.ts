@@ -460,6 +460,7 @@ suite('what follows from an attempt', () => {
     status,
     retryAfterMs: null,
     error,
+    remark: null,
     answer: '',
     durationMs: 1,
   });
@@ -473,7 +474,7 @@ suite('what follows from an attempt', () => {
     for (const outcome of [
       answered(500),
       answered(302),
-      answered(200, 'the answer broke off'),
+      answered(200, 'the body could not be read'),
       answered(null, 'x'),
     ])
       assert.deepEqual(

@@ -38,6 +38,7 @@ const answered = (status: number, retryAfterMs: number | null = null): Outcome =
   status,
   retryAfterMs,
   error: null,
+  remark: null,
   answer: '',
   durationMs: 1,
 });

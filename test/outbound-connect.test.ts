@@ -1,12 +1,19 @@
 /** Whom a connection on the way out is made to, and when it is not made. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer as createHttpsServer } from 'node:https';
 import { createServer as createTcpServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
-import { receiverCertificate } from './support/certificate.ts';
+import { ownCa, receiverCertificate } from './support/certificate.ts';
+import { bodyOf } from './support/management.ts';
 import { attemptMs, listen, poster, rawReceiver, receiver, resolveTo } from './support/poster.ts';
+import { spawnServer } from './support/process.ts';
+import { request } from './support/server.ts';
 import { waitFor } from './support/wait.ts';
+import { reachReceivers, startReceiver } from './support/webhook-receiver.ts';
 
 suite('a connection', () => {
   test('to an address that is refused is not made, however it is written', async (t) => {
@@ -156,7 +163,7 @@ suite('TLS', () => {
     const { port } = await secure(t);
     const { status, error } = await poster(t, { resolve }).send(`https://receiver.test:${port}/`);
     assert.equal(status, null);
-    assert.match(error ?? '', /^TLS failed: self-signed certificate/);
+    assert.match(error ?? '', /^TLS failed: self-signed certificate: set NODE_EXTRA_CA_CERTS to /);
   });
 
   test('refuses a receiver that does not speak it', async (t) => {
@@ -178,5 +185,31 @@ suite('TLS', () => {
     assert.equal((await send(`https://receiver.test:${port}/`)).status, 200);
     assert.equal(connections(), 2);
     assert.match((await send(`https://other.test:${port}/`)).error ?? '', /^TLS failed: .*altnames/);
+  });
+
+  test('O24: an own CA is trusted by NODE_EXTRA_CA_CERTS, and without it the error names that', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'fleethook-ca-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const file = join(folder, 'ca.pem');
+    writeFileSync(file, ownCa.ca);
+    await using receiver = await startReceiver(204, {
+      https: true,
+      pair: { key: ownCa.key, cert: ownCa.cert },
+    });
+    const tryIt = async (env: Record<string, string>) => {
+      await using server = await spawnServer({ DATA_DIR: join(folder, 'data'), ...reachReceivers, ...env });
+      const api = (path: string, body: object) => request(`${server.url}/api/v1${path}`, { body });
+      const name = crypto.randomUUID();
+      const { id } = bodyOf(await api('/webhooks', { name, url: receiver.url }), 201);
+      return bodyOf(await api(`/webhooks/${id}/test`, {}), 200);
+    };
+    const refused = await tryIt({});
+    assert.equal(refused.delivered, false);
+    assert.equal(
+      refused.error,
+      'TLS failed: unable to verify the first certificate: set NODE_EXTRA_CA_CERTS to a PEM file with the ' +
+        'certificate of its CA and start Fleethook again',
+    );
+    assert.equal((await tryIt({ NODE_EXTRA_CA_CERTS: file })).delivered, true);
   });
 });

@@ -1,14 +1,14 @@
 /** Connections of outgoing requests: over a look-up of their own, to addresses the guard lets through. */
-import type { LookupAddress, LookupAllOptions } from 'node:dns';
 import { isIP, type LookupFunction, type Socket } from 'node:net';
 import { buildConnector } from 'undici';
 import type { Guard } from './address.ts';
+import { watchAnswers } from './answer-start.ts';
 import { codeOf, failureOf } from './failure.ts';
+
+import type { Resolve } from './resolve.ts';
 
 /** One address of several may be dead; the next one still needs its time within the attempt. */
 const addressMsMax = 1_000;
-
-export type Resolve = (hostname: string, options: LookupAllOptions) => Promise<LookupAddress[]>;
 
 /**
  * Connects to what the guard has checked and to nothing else. The look-up is the connection's own, so a name that
@@ -36,7 +36,10 @@ export function guardedConnector(
       if (error) return callback(error, null);
       const { remoteAddress } = socket;
       const reason = remoteAddress ? guard.check(remoteAddress) : 'the connection was reset';
-      if (!reason) return callback(null, socket);
+      if (!reason) {
+        watchAnswers(socket);
+        return callback(null, socket);
+      }
       socket.destroy();
       callback(failureOf(reason), null);
     }) as unknown as Socket;
@@ -47,7 +50,7 @@ export function guardedConnector(
 
 function guardedLookup(guard: Guard, resolve: Resolve): LookupFunction {
   return (hostname, options, callback) => {
-    resolve(hostname, { ...options, all: true }).then(
+    resolve(hostname).then(
       (found) => {
         // A name that leads to an exception means that one: localhost is often an address of both families.
         const exceptions = found.filter(({ address }) => guard.isException(address));

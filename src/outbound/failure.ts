@@ -26,23 +26,46 @@ const connectionErrors: Record<string, string> = {
   UND_ERR_CONNECT_TIMEOUT: 'the connection timed out',
   UND_ERR_HEADERS_OVERFLOW: 'the headers of the answer are too long',
   UND_ERR_REQ_CONTENT_LENGTH_MISMATCH: 'the body is not as long as announced',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'the answer cannot be read: it contradicts itself about its length',
   UND_ERR_SOCKET: 'the connection was closed before an answer came',
+  ERR_ASSERTION: 'the answer cannot be read: it is not HTTP/1.1',
   ERR_INVALID_URL: 'the URL is not valid',
 };
 
-/** Why an attempt failed, in one line; `answered` says that an answer had begun. */
-export function describeFailure(error: unknown, url: string, answered: boolean): string {
+/** Nobody that is trusted here vouches for the receiver's certificate. */
+const unknownIssuer = new Set([
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'CERT_UNTRUSTED',
+]);
+const howToTrust =
+  'set NODE_EXTRA_CA_CERTS to a PEM file with the certificate of its CA and start Fleethook again';
+
+/** It is what we sent that failed, and not what came back. */
+export function isOurs(error: unknown): boolean {
+  return [ownCode, 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH'].includes(codeOf(error));
+}
+
+/** Why there was no answer, in one line. */
+export function describeFailure(error: unknown, url: string): string {
   const code = codeOf(error);
   const message = error instanceof Error ? error.message : String(error);
   if (code === ownCode) return oneLine(message);
-  if (answered) return 'the answer broke off';
   const known = connectionErrors[code];
   if (known) return known;
-  if (error instanceof errors.HTTPParserError) return oneLine(`the answer cannot be read: ${message}`);
+  if (error instanceof errors.HTTPParserError) {
+    const [, reason = message] = /\((.+)\)$/.exec(message) ?? [];
+    return oneLine(`the answer cannot be read: it is not HTTP/1.1 (${reason})`);
+  }
   if (code.startsWith('UND_ERR_')) return oneLine(`the request cannot be sent: ${message}`);
   // Nothing else is left that an HTTPS connection can fail by; OpenSSL's reason is shorter than its message.
   const { reason = message } = error as { reason?: string };
-  return oneLine(/^https:/i.test(url) ? `TLS failed: ${reason}` : message);
+  if (!/^https:/i.test(url)) return oneLine(message);
+  const [said] = reason.split('; ', 1);
+  return oneLine(unknownIssuer.has(code) ? `TLS failed: ${said}: ${howToTrust}` : `TLS failed: ${reason}`);
 }
 
 export function codeOf(error: unknown): string {

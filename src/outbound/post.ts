@@ -1,18 +1,22 @@
 /** One attempt of an outgoing request: a POST over undici, within limits, to addresses the guard lets through. */
 import { Buffer } from 'node:buffer';
-import { lookup } from 'node:dns/promises';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Agent, request as send } from 'undici';
 import type { Outcome, OutgoingRequest } from '../domain/delivery/attempt.ts';
 import { createGuard } from './address.ts';
-import { guardedConnector, type Resolve } from './connect.ts';
-import { calledOff, describeFailure, failureOf } from './failure.ts';
+import { guardedConnector } from './connect.ts';
+import { calledOff, describeFailure, failureOf, isOurs } from './failure.ts';
+import { createResolver, type Resolve, type ResolverOptions } from './resolve.ts';
 import { retryAfterOf } from './retry-after.ts';
 
 /** For all of it: name, connection, request and answer. */
 const attemptMsMax = 15_000;
+/** The part of it that a name may take, so that there is time left for its address. */
+const lookupShare = 2 / 3;
+/** Once the status is there, the rest of the answer is for the log, and nobody waits long for it. */
+const answerMsMax = 3_000;
 const answerBytesMax = 16 * 1024;
 const headerBytesMax = 16 * 1024;
 /** Shorter than the five seconds after which many servers close an idle connection. */
@@ -33,6 +37,8 @@ export type PosterOptions = {
   userAgent?: string;
   /** For tests. */
   attemptMs?: number;
+  /** For tests: whom to ask for addresses, and how names of this machine are found. */
+  names?: Omit<ResolverOptions, 'lookupMs'> | undefined;
   /** For tests. */
   resolve?: Resolve;
 };
@@ -41,7 +47,9 @@ export type PosterOptions = {
 type Seen = { status: number | null; retryAfterMs: number | null; chunks: Buffer[]; bytes: number };
 
 export function createPoster(options: PosterOptions): Poster {
-  const { userAgent, attemptMs = attemptMsMax, resolve = lookup } = options;
+  const { userAgent, attemptMs = attemptMsMax } = options;
+  const resolver = createResolver({ lookupMs: attemptMs * lookupShare, ...options.names });
+  const { resolve = resolver.resolve } = options;
   const sockets = new Set<Socket>();
   const agent = new Agent({
     connect: guardedConnector(createGuard(options.allowNetworks), resolve, attemptMs, sockets),
@@ -62,11 +70,15 @@ export function createPoster(options: PosterOptions): Poster {
     const seen: Seen = { status: null, retryAfterMs: null, chunks: [], bytes: 0 };
     const cut = cutShort(attemptMs, signal);
     let error: string | null = null;
+    let remark: string | null = null;
     try {
       // undici looks at its signal only once there is a connection, hence the race.
-      await Promise.race([exchange(agent, request, userAgent, cut.signal, seen), cut.promise]);
+      await Promise.race([exchange(agent, request, userAgent, cut, seen), cut.promise]);
     } catch (thrown) {
-      error = cut.reason() ?? describeFailure(thrown, request.url, seen.status !== null);
+      const reason = cut.reason();
+      // The status decides. What we failed to send is another matter, whatever was answered to it.
+      if (seen.status === null || isOurs(thrown)) error = reason ?? describeFailure(thrown, request.url);
+      else remark = reason === null ? 'the answer broke off' : 'the answer did not end';
     } finally {
       cut.end();
     }
@@ -74,6 +86,7 @@ export function createPoster(options: PosterOptions): Poster {
       status: seen.status,
       retryAfterMs: seen.retryAfterMs,
       error,
+      remark,
       answer: decodeAnswer(seen),
       durationMs: Math.round(performance.now() - startedAt),
     };
@@ -82,11 +95,14 @@ export function createPoster(options: PosterOptions): Poster {
   return {
     post,
     async close() {
+      resolver.close();
       await agent.destroy();
       for (const socket of sockets) socket.destroy(); // undici leaves those that are still connecting
     },
   };
 }
+
+type Cut = ReturnType<typeof cutShort>;
 
 /** Rejects when the time is up or the caller's signal says so, and aborts its own signal; `end` it in any case. */
 function cutShort(attemptMs: number, signal: AbortSignal) {
@@ -100,15 +116,18 @@ function cutShort(attemptMs: number, signal: AbortSignal) {
     reject(new Error(reason));
   };
   const onAbort = () => cut(calledOff);
-  const timer = setTimeout(cut, attemptMs, `timed out after ${attemptMs / 1_000} s`);
+  const timeUp = `timed out after ${attemptMs / 1_000} s`;
+  const timers = [setTimeout(cut, attemptMs, timeUp)];
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
   return {
     signal: controller.signal,
     promise,
     reason: () => reason,
+    /** It ends earlier: so long from now. */
+    within: (milliseconds: number) => void timers.push(setTimeout(cut, milliseconds, timeUp)),
     end: () => {
-      clearTimeout(timer);
+      for (const timer of timers) clearTimeout(timer);
       signal.removeEventListener('abort', onAbort);
     },
   };
@@ -118,9 +137,10 @@ async function exchange(
   agent: Agent,
   request: OutgoingRequest,
   userAgent: string | undefined,
-  signal: AbortSignal,
+  cut: Cut,
   seen: Seen,
 ): Promise<void> {
+  const { signal } = cut;
   signal.throwIfAborted();
   const { url, headers, body, bodyBytes } = request;
   const { protocol } = new URL(url);
@@ -140,6 +160,7 @@ async function exchange(
     signal,
   });
   seen.status = response.statusCode;
+  cut.within(answerMsMax);
   const retryAfter = response.headers['retry-after'];
   seen.retryAfterMs = retryAfterOf(typeof retryAfter === 'string' ? retryAfter : undefined, Date.now());
   // Leaving the loop destroys the body and with it the connection: an endless answer costs nothing more.

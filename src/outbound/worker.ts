@@ -17,7 +17,7 @@ import type { Outbound } from '../domain/delivery/outbound.ts';
 import { type Attempt, createSettlements } from '../domain/delivery/settle.ts';
 import { type Loop, startLoop } from '../loop.ts';
 import { createLane, type Lane, queuedMax } from './lane.ts';
-import { createPoster } from './post.ts';
+import { createPoster, type PosterOptions } from './post.ts';
 import { createStock } from './stock.ts';
 
 /** Bodies that wait in memory, in all lanes. */
@@ -36,7 +36,7 @@ export type OutboundDoor = {
 
 export async function openOutbound(
   ctx: Context,
-  options: { allowNetworks: readonly string[]; userAgent: string; onError: (error: unknown) => void },
+  options: PosterOptions & { onError: (error: unknown) => void },
 ): Promise<OutboundDoor> {
   const { onError } = options;
   const poster = createPoster(options);

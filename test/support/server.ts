@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, suite } from 'node:test';
 import { io } from 'socket.io-client';
-import { type App, startApp } from '../../src/app.ts';
+import { type App, type AppOptions, startApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
 import type { ReceiptMessage } from '../../src/domain/device/protocol.ts';
 import { emptyState, mergeState, type StateMessage } from '../../src/domain/device/state.ts';
@@ -43,6 +43,8 @@ export type StartOptions = {
   now?: () => number;
   /** The data folder of an earlier server, to start on what it left. */
   dataDir?: string;
+  /** Whom the names of webhooks are asked of. */
+  names?: AppOptions['names'];
 };
 
 export type Answer = {
@@ -114,6 +116,7 @@ export async function startServer(options: StartOptions = {}) {
     checkAnswers: true,
     log: createLog(read.config.logLevel, (line) => logged.push(line)),
     ...(options.now ? { now: options.now } : {}),
+    ...(options.names ? { names: options.names } : {}),
   });
   const devices: TestDevice[] = [];
 

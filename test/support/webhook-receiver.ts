@@ -25,7 +25,10 @@ export type WebhookReceiver = Awaited<ReturnType<typeof startReceiver>>;
 /** What a server needs in its environment to reach receivers of tests. */
 export const reachReceivers = { WEBHOOK_ALLOW_NETWORKS: '127.0.0.1' };
 
-export async function startReceiver(behaviour: Behaviour = 204, { https = false } = {}) {
+export async function startReceiver(
+  behaviour: Behaviour = 204,
+  { https = false, pair = { key, cert: certificate } } = {},
+) {
   const received: Received[] = [];
   let behave = behaviour;
   const listener: RequestListener = (request, response) => {
@@ -49,7 +52,7 @@ export async function startReceiver(behaviour: Behaviour = 204, { https = false 
       else behave(got, response, received.length);
     });
   };
-  const server = https ? createHttpsServer({ key, cert: certificate }, listener) : createServer(listener);
+  const server = https ? createHttpsServer(pair, listener) : createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   return {

@@ -29,8 +29,10 @@ export type Outcome = {
   /** Null when no answer came. */
   status: number | null;
   retryAfterMs: number | null;
-  /** One line for people. */
+  /** Why there was no answer, or none to the whole of the request; one line for people. */
   error: string | null;
+  /** What is to be said of an answer that counts all the same: that it broke off. */
+  remark: string | null;
   /** The first 16 KiB of the answer. */
   answer: string;
   durationMs: number;

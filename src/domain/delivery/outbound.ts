@@ -41,6 +41,7 @@ const closed: Outbound = {
     status: null,
     retryAfterMs: null,
     error: 'nothing is sent from here',
+    remark: null,
     answer: '',
     durationMs: 0,
   }),

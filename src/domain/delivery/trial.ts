@@ -35,7 +35,14 @@ export async function testWebhook(ctx: Context, caller: Caller, id: string, inpu
   const event = await sampleEvent(ctx, caller, given);
   const deliveryId = newId(ctx.now());
   let request: OutgoingRequest | null = null;
-  let outcome: Outcome = { status: null, retryAfterMs: null, error: null, answer: '', durationMs: 0 };
+  let outcome: Outcome = {
+    status: null,
+    retryAfterMs: null,
+    error: null,
+    remark: null,
+    answer: '',
+    durationMs: 0,
+  };
   try {
     request = await requestOf(ctx, webhook, event, deliveryId);
     outcome = await ctx.live.outbound.post(request);

@@ -28,9 +28,10 @@ export function verdictOf(
 ): Verdict {
   if (outcome instanceof Fault)
     return { status: 'failed', level: 'ERROR', message: `nothing was sent: ${outcome.message}` };
+  const remark = outcome.remark === null ? '' : ` (${outcome.remark})`;
   if (isDelivered(outcome))
-    return { status: 'delivered', level: 'INFO', message: `delivered: ${outcome.status}` };
-  const problem = outcome.error ?? `the receiver answered ${outcome.status}`;
+    return { status: 'delivered', level: 'INFO', message: `delivered: ${outcome.status}${remark}` };
+  const problem = outcome.error ?? `the receiver answered ${outcome.status}${remark}`;
   if (outcome.status === gone)
     return {
       status: 'exhausted',
