@@ -146,10 +146,8 @@ export async function startApp(options: AppOptions): Promise<App> {
   started.defer(ctx.feed.subscribe((fact) => fact.kind === 'command' && fact.end !== null && ends.wake()));
   const sightings = startLoop(() => ctx.queues.sightings.flush(db).then(() => sightingsEveryMs), onError);
   started.defer(() => sightings.stop());
-  if (config.retainDays > 0) {
-    const sweeps = startLoop(() => sweep(ctx, config).then(() => sweepEveryMs), onError);
-    started.defer(() => sweeps.stop());
-  }
+  const sweeps = startLoop(() => sweep(ctx, config).then(() => sweepEveryMs), onError);
+  started.defer(() => sweeps.stop());
   started.defer(logFacts(ctx));
 
   const mqtt = await openMqtt({ ctx, config, server, addressOf, onError });

@@ -15,6 +15,7 @@ export type Config = {
   /** As Express takes it: hops, or the proxies' addresses and networks. */
   trustProxy: boolean | number | string[];
   logLevel: LogLevel;
+  /** Triggers, commands, events and what came of them; 0 for ever, as of the next one. */
   retainDays: number;
   /** How long the logs of webhooks are kept, with the answers of receivers. */
   retainLogDays: number;

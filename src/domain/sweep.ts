@@ -21,18 +21,30 @@ const unfinishedDays = 7;
 
 /**
  * Deletes triggers, commands, receipts, events, deliveries and alarms older than `retainDays`, and the logs of webhooks
- * older than `retainLogDays`. Commands in force, alarms that are active and deliveries that are not finished stay.
+ * older than `retainLogDays`; 0 keeps what a setting rules for ever. Commands in force, alarms that are active and
+ * deliveries that are not finished stay. What has an end of its own goes in any case: sessions, answers that are kept
+ * for repeated calls, pulses, and the list of changes after a year.
  */
 export async function sweep(
   ctx: Context,
   { retainDays, retainLogDays }: { retainDays: number; retainLogDays: number },
 ): Promise<void> {
   const now = ctx.now();
-  const oldest = firstIdAt(now - retainDays * dayMs);
-  const forgotten = firstIdAt(now - (retainDays + unfinishedDays) * dayMs);
   await deletePulsesBefore(ctx.db, now - dayMs);
   await deleteFirstAnswersBefore(ctx.db, now - dayMs);
   await deleteSessionsBefore(ctx.db, now);
+  await repeat(() => deleteAuditBefore(ctx.db, now - auditKeptDays * dayMs, rowsPerBatch));
+  if (retainLogDays > 0) {
+    const oldest = firstIdAt(now - retainLogDays * dayMs);
+    await repeat(() => deleteWebhookLogsBelow(ctx.db, oldest, rowsPerBatch));
+  }
+  if (retainDays > 0) await sweepHistory(ctx, now, retainDays);
+}
+
+/** What was called, sent and said. */
+async function sweepHistory(ctx: Pick<Context, 'db'>, now: number, retainDays: number): Promise<void> {
+  const oldest = firstIdAt(now - retainDays * dayMs);
+  const forgotten = firstIdAt(now - (retainDays + unfinishedDays) * dayMs);
   await repeat(() => deleteTriggersBelow(ctx.db, oldest, rowsPerBatch));
   await repeat(() =>
     inTransaction(ctx.db, async (tx) => {
@@ -41,18 +53,10 @@ export async function sweep(
       return ids.length;
     }),
   );
-  await repeat(() =>
-    deleteWebhookLogsBelow(
-      ctx.db,
-      firstIdAt(now - Math.min(retainLogDays || retainDays, retainDays) * dayMs),
-      rowsPerBatch,
-    ),
-  );
   await repeat(() => deleteDeliveriesBelow(ctx.db, oldest, rowsPerBatch, 'finished'));
   await repeat(() => deleteDeliveriesBelow(ctx.db, forgotten, rowsPerBatch, 'all'));
   await repeat(() => deleteEventsBelow(ctx.db, oldest, rowsPerBatch));
   await repeat(() => deleteAlarmsBelow(ctx.db, oldest, rowsPerBatch));
-  await repeat(() => deleteAuditBefore(ctx.db, now - auditKeptDays * dayMs, rowsPerBatch));
 }
 
 async function repeat(batch: () => Promise<number>): Promise<void> {
