@@ -4,6 +4,7 @@
  */
 import type { Context } from './context.ts';
 import type { Fact } from './feed.ts';
+import { instant } from './input.ts';
 
 /** What the server says of itself. */
 export const systemEventTypes = [
@@ -17,6 +18,16 @@ export const systemEventTypes = [
 export type SystemEventType = (typeof systemEventTypes)[number];
 /** An event of the server, as it is said. */
 export type SystemEvent = { type: SystemEventType; projectId: number; data: object; deviceId?: number };
+
+/** What it says: about which device, if about one that is there, and when. */
+export function payloadOfSystem(
+  data: object,
+  device: { id: number; name: string } | undefined,
+  at: number,
+): Record<string, unknown> {
+  const about = device ? { device: { id: device.id, name: device.name } } : {};
+  return { ...about, ...data, at: instant(at) };
+}
 
 export type Figure =
   | 'triggers'

@@ -37,6 +37,24 @@ export type CommandCoverage = {
   devices: DeviceCoverage[];
 };
 
+/** What `command.covered` and `command.missed` tell; the devices are those that are missing. */
+export function payloadOfCoverage(
+  command: Pick<Command, 'id' | 'triggerId' | 'function'>,
+  { devices, ...counts }: CommandCoverage,
+) {
+  const about = {
+    command_id: command.id,
+    trigger_id: command.triggerId,
+    function: command.function,
+    ...counts,
+  };
+  const missing = devices.filter((device) => device.status !== 'applied').slice(0, missingShownMax);
+  return {
+    covered: about,
+    missed: { ...about, missing_devices: missing.map(({ id, name, status }) => ({ id, name, status })) },
+  };
+}
+
 /** Coverage of several commands, by command id. Devices are those the target matches now and those that answered. */
 export async function coverageOfCommands(
   ctx: Pick<Context, 'db' | 'now' | 'live'>,

@@ -5,19 +5,17 @@
 
 import { selectCommand, selectUnexpiredPulses } from '../../store/command.ts';
 import { selectDevice } from '../../store/device.ts';
-import { coverageOfCommands, hasEnded } from '../command/coverage.ts';
+import { coverageOfCommands, hasEnded, payloadOfCoverage } from '../command/coverage.ts';
 import type { Context } from '../context.ts';
 import { factsOf } from '../device/presence.ts';
 import type { Origin } from '../event/event.ts';
 import { originOf } from '../event/origin.ts';
-import { eventOfFact, type SystemEvent } from '../fact.ts';
+import { eventOfFact, payloadOfSystem, type SystemEvent } from '../fact.ts';
 import type { Fact } from '../feed.ts';
-import { instant } from '../input.ts';
 import { readyWebhooks } from '../webhook/ready-webhook.ts';
 
 /** Receipts come in bursts: a command is looked at again once they have settled for a moment. */
 const lookEveryMs = 500;
-const missingShownMax = 50;
 const jsonType = 'application/json';
 
 /** `isDirty`: something has happened to the command since it was looked at. */
@@ -64,22 +62,13 @@ export function createSystemEvents(ctx: Context): SystemEvents {
     }
     const coverage = (await coverageOfCommands(ctx, [command])).get(commandId);
     if (!coverage) return;
-    const { devices, ...counts } = coverage;
-    const about = {
-      command_id: commandId,
-      trigger_id: command.triggerId,
-      function: command.function,
-      ...counts,
-    };
-    const isCovered = counts.targeted > 0 && counts.applied === counts.targeted;
+    const { targeted, applied } = coverage;
+    const isCovered = targeted > 0 && applied === targeted;
     if (!isCovered && !hasEnded(command, ctx.now())) return;
     watched.delete(commandId);
-    if (isCovered) write({ type: 'command.covered', projectId, data: about });
-    else if (counts.targeted > 0) {
-      const missing = devices.filter((device) => device.status !== 'applied').slice(0, missingShownMax);
-      const named = missing.map(({ id, name, status }) => ({ id, name, status }));
-      write({ type: 'command.missed', projectId, data: { ...about, missing_devices: named } });
-    }
+    const { covered, missed } = payloadOfCoverage(command, coverage);
+    if (isCovered) write({ type: 'command.covered', projectId, data: covered });
+    else if (targeted > 0) write({ type: 'command.missed', projectId, data: missed });
   }
 
   return {
@@ -135,10 +124,7 @@ async function record(ctx: Context, { type, projectId, data, deviceId }: SystemE
   const webhooks = await readyWebhooks(ctx, projectId);
   if (webhooks.size === 0) return;
   const origin = deviceId === undefined ? {} : await deviceOrigin(ctx, projectId, deviceId);
-  const about = origin.device
-    ? { device: { id: origin.device.id, name: origin.device.name }, ...data }
-    : data;
-  const payload = { ...about, at: instant(ctx.now()) };
+  const payload = payloadOfSystem(data, origin.device, ctx.now());
   const body = Buffer.from(JSON.stringify(payload));
   const job = {
     projectId,
