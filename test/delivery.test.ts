@@ -9,60 +9,15 @@ import { verdictOf } from '../src/domain/delivery/verdict.ts';
 import { Fault } from '../src/domain/fault.ts';
 import { firstIdAt } from '../src/domain/id.ts';
 import { createBreaker } from '../src/outbound/breaker.ts';
+import { becomes, hourMs, makeWebhook, onlyDelivery, say, setUpDeliveries } from './support/delivery.ts';
 import { makeDevice } from './support/fleet.ts';
 import { bodyOf } from './support/management.ts';
-import { onEveryDatabase, type TestDevice, type TestServer } from './support/server.ts';
+import { onEveryDatabase } from './support/server.ts';
 import { waitFor } from './support/wait.ts';
-import { reachReceivers, startReceiver } from './support/webhook-receiver.ts';
-
-const hourMs = 60 * 60 * 1_000;
-
-/** A clock that a test can put forward. */
-function clock() {
-  let ahead = 0;
-  return {
-    now: () => Date.now() + ahead,
-    forward: (milliseconds: number) => {
-      ahead += milliseconds;
-    },
-  };
-}
-
-async function makeWebhook(server: TestServer, webhook: object) {
-  return bodyOf(await server.api('/webhooks', { body: { name: crypto.randomUUID(), ...webhook } }), 201);
-}
-
-async function say(device: TestDevice, eventType: string, eventData: object = {}): Promise<string> {
-  const answer = await device.socket.timeout(5_000).emitWithAck('event', { eventType, eventData });
-  assert.equal(answer.ok, true, JSON.stringify(answer));
-  return answer.id;
-}
-
-async function onlyDelivery(server: TestServer, webhookId: string) {
-  const { items } = bodyOf(await server.api(`/webhooks/${webhookId}/deliveries`), 200);
-  assert.equal(items.length, 1);
-  return items[0];
-}
-
-/** Waits until the only delivery of the webhook has the status. */
-async function becomes(server: TestServer, webhookId: string, status: string) {
-  return waitFor(
-    async () => {
-      const delivery = await onlyDelivery(server, webhookId);
-      return delivery.status === status && delivery;
-    },
-    { what: `a delivery that is ${status}` },
-  );
-}
+import { startReceiver } from './support/webhook-receiver.ts';
 
 onEveryDatabase('deliveries', (start) => {
-  const setUp = async (env: Record<string, string> = {}) => {
-    const time = clock();
-    const server = await start({ env: { ...reachReceivers, ...env }, now: time.now });
-    const made = await makeDevice(server, { name: 'sensor' });
-    const device = await server.device(made.token);
-    return { time, server, made, device };
-  };
+  const setUp = (env?: Record<string, string>) => setUpDeliveries(start, env);
 
   test('a delivery that fails is tried again under the same id until it succeeds', async () => {
     const { time, server, device } = await setUp();
@@ -151,33 +106,6 @@ onEveryDatabase('deliveries', (start) => {
     assert.match(view.disabled_reason, /410/);
     await say(device, 'motion');
     assert.equal((await onlyDelivery(server, webhook.id)).id, told.id);
-  });
-
-  test('a webhook that has failed for five days is switched off, and says so to whoever asks', async () => {
-    const { time, server, device } = await setUp();
-    await using _server = server;
-    await using receiver = await startReceiver(500);
-    await using watcher = await startReceiver();
-    const webhook = await makeWebhook(server, { url: receiver.url, filter: { kinds: ['event'] } });
-    await makeWebhook(server, { url: watcher.url, filter: { event_types: ['webhook.disabled'] } });
-    await say(device, 'first');
-    await becomes(server, webhook.id, 'pending');
-    await waitFor(async () => bodyOf(await server.api(`/webhooks/${webhook.id}`), 200).failing_since, {
-      what: 'it is known to fail',
-    });
-    time.forward(5 * 24 * hourMs);
-    await watcher.got(1);
-    assert.equal(watcher.received[0]?.json.eventType, 'webhook.disabled');
-    assert.equal(watcher.received[0]?.json.eventData.webhook_id, webhook.id);
-    const view = bodyOf(await server.api(`/webhooks/${webhook.id}`), 200);
-    assert.equal(view.enabled, false);
-    assert.match(view.disabled_reason, /five days/);
-
-    // What waits goes out when it is switched on again.
-    receiver.behave(204);
-    time.forward(10 * 60_000);
-    bodyOf(await server.api(`/webhooks/${webhook.id}`, { method: 'PATCH', body: { enabled: true } }), 200);
-    await becomes(server, webhook.id, 'delivered');
   });
 
   test('one hanging receiver does not hold up another', async () => {
@@ -383,19 +311,6 @@ onEveryDatabase('deliveries', (start) => {
     assert.equal(receiver.received.length, 0);
   });
 
-  test('a body that our own template breaks is no failure of the receiver', async () => {
-    const { server, device } = await setUp();
-    await using _server = server;
-    await using receiver = await startReceiver();
-    const webhook = await makeWebhook(server, { url: receiver.url, body: '{"n": {{eventData.n}}}' });
-    await say(device, 'motion', {});
-    const failed = await becomes(server, webhook.id, 'failed');
-    assert.match(failed.last_error, /^nothing was sent: the body is not JSON/);
-    const view = bodyOf(await server.api(`/webhooks/${webhook.id}`), 200);
-    assert.equal(view.failing_since, null);
-    assert.equal(receiver.received.length, 0);
-  });
-
   test('the server ends with deliveries in flight, and the next one takes them up', async () => {
     const { server, device } = await setUp();
     await using hanging = await startReceiver(() => undefined);
@@ -460,11 +375,12 @@ suite('what follows from an attempt', () => {
     status,
     retryAfterMs: null,
     error,
+    isOurs: false,
     remark: null,
     answer: '',
     durationMs: 1,
   });
-  const first = { attempts: 1, failingMs: 0, random: 0.5 };
+  const first = { attempts: 1, isFormer: false, random: 0.5 };
 
   test('a 2xx is delivered, a 410 ends the webhook, anything else is tried again', () => {
     assert.equal(verdictOf(answered(204), first).status, 'delivered');
@@ -483,29 +399,31 @@ suite('what follows from an attempt', () => {
       );
   });
 
-  test('the ninth in vain is the last, and five days of them end the webhook', () => {
+  test('the ninth in vain is the last', () => {
     const last = verdictOf(answered(500), { ...first, attempts: 9 });
     assert.deepEqual([last.status, last.retryInMs, last.disables], ['exhausted', undefined, undefined]);
-    const days = verdictOf(answered(500), { ...first, failingMs: 5 * 24 * hourMs });
-    assert.equal(days.status, 'pending');
-    assert.match(days.disables ?? '', /five days/);
   });
 
-  test('what could not be sent is not tried again, and ends no webhook', () => {
-    const verdict = verdictOf(new Fault('bad_request', 'x'), { ...first, failingMs: 9 * 24 * hourMs });
+  test('what could not be sent is not tried again', () => {
+    const verdict = verdictOf(new Fault('bad_request', 'x'), first);
     assert.deepEqual(verdict, { status: 'failed', level: 'ERROR', message: 'nothing was sent: x' });
+  });
+
+  test('O12: a 410 of a receiver that is another by now ends nothing', () => {
+    const verdict = verdictOf(answered(410), { ...first, isFormer: true });
+    assert.deepEqual([verdict.status, verdict.disables], ['pending', undefined]);
   });
 });
 
 suite('the breaker', () => {
   test('pauses after ten failures in a row, then probes one at a time', () => {
     const breaker = createBreaker();
-    for (let place = 0; place < 9; place += 1) breaker.failed(0, null);
+    for (let place = 0; place < 9; place += 1) breaker.failed(0, null, 'the receiver answered 500');
     assert.equal(breaker.limit(0), Number.POSITIVE_INFINITY);
-    breaker.failed(0, null);
+    breaker.failed(0, null, 'the receiver answered 500');
     assert.equal(breaker.limit(4_999), 0);
     assert.equal(breaker.limit(5_000), 1);
-    breaker.failed(5_000, null);
+    breaker.failed(5_000, null, 'the receiver answered 500');
     assert.equal(breaker.limit(14_999), 0);
     assert.equal(breaker.limit(15_000), 1);
     breaker.succeeded();
@@ -515,13 +433,13 @@ suite('the breaker', () => {
 
   test('failures that were in flight together count as one reason to pause', () => {
     const breaker = createBreaker();
-    for (let place = 0; place < 16; place += 1) breaker.failed(0, null);
+    for (let place = 0; place < 16; place += 1) breaker.failed(0, null, 'the receiver answered 500');
     assert.equal(breaker.limit(5_000), 1);
   });
 
   test('gives a receiver the pause it asks for', () => {
     const breaker = createBreaker();
-    breaker.failed(0, 30_000);
+    breaker.failed(0, 30_000, 'the receiver answered 500');
     assert.equal(breaker.limit(29_999), 0);
     assert.equal(breaker.limit(30_000), Number.POSITIVE_INFINITY);
   });

@@ -38,6 +38,7 @@ const answered = (status: number, retryAfterMs: number | null = null): Outcome =
   status,
   retryAfterMs,
   error: null,
+  isOurs: false,
   remark: null,
   answer: '',
   durationMs: 1,
@@ -59,6 +60,7 @@ function startLane(overrides: Partial<LaneWork> = {}) {
   };
   const stock = createStock(1_000);
   const requestOf = ({ id }: ClaimedDelivery): OutgoingRequest => ({
+    receiver: id,
     url: id,
     headers: {},
     body: '',
@@ -240,7 +242,7 @@ suite('a lane', () => {
     const { lane, seen, stock, answer } = startLane({
       prepare: async ({ id }) => {
         if (id === '0') throw new Error('the database is away');
-        return { url: id, headers: {}, body: '', bodyBytes: 0 };
+        return { receiver: id, url: id, headers: {}, body: '', bodyBytes: 0 };
       },
     });
     lane.take(numbered(2));

@@ -26,6 +26,7 @@ suite('a post', () => {
         status: 202,
         retryAfterMs: null,
         error: null,
+        isOurs: false,
         remark: null,
         answer: 'taken, grüße',
       });
@@ -252,6 +253,7 @@ suite('an answer', () => {
           status: Number(status.slice(0, 3)),
           retryAfterMs: null,
           error: null,
+          isOurs: false,
           remark: null,
           answer: 'ok',
         });

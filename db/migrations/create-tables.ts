@@ -25,7 +25,7 @@ export function createTables(db: Kysely<Tables>) {
     column: async (
       on: string,
       title: string,
-      type: 'bigint' | 'mediumtext' | `varchar(${number})`,
+      type: 'bigint' | 'integer' | 'mediumtext' | `varchar(${number})`,
     ): Promise<void> => {
       try {
         await db.schema

@@ -6,6 +6,7 @@ export const calledOff = 'called off before it was answered';
 
 /** Marks errors whose message is made for users. */
 const ownCode = 'OUTBOUND';
+const bodyCode = 'OUTBOUND_BODY';
 
 export function failureOf(message: string, cause?: unknown): NodeJS.ErrnoException {
   return Object.assign(new Error(message, { cause }), { code: ownCode });
@@ -44,16 +45,30 @@ const unknownIssuer = new Set([
 const howToTrust =
   'set NODE_EXTRA_CA_CERTS to a PEM file with the certificate of its CA and start Fleethook again';
 
-/** It is what we sent that failed, and not what came back. */
+const ourCodes = new Set([
+  'EMFILE',
+  'ENFILE',
+  'EADDRNOTAVAIL',
+  'UND_ERR_INVALID_ARG',
+  'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH',
+  bodyCode,
+]);
+
+/** It failed here: it can't be sent, or not in full. Says nothing about the receiver, whatever that has answered. */
 export function isOurs(error: unknown): boolean {
-  return [ownCode, 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH'].includes(codeOf(error));
+  return ourCodes.has(codeOf(error));
+}
+
+/** Of a body that could not be read. */
+export function bodyFailure(cause: unknown): NodeJS.ErrnoException {
+  return Object.assign(new Error('the body could not be read', { cause }), { code: bodyCode });
 }
 
 /** Why there was no answer, in one line. */
 export function describeFailure(error: unknown, url: string): string {
   const code = codeOf(error);
   const message = error instanceof Error ? error.message : String(error);
-  if (code === ownCode) return oneLine(message);
+  if (code === ownCode || code === bodyCode) return oneLine(message);
   const known = connectionErrors[code];
   if (known) return known;
   if (error instanceof errors.HTTPParserError) {

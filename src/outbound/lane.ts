@@ -2,8 +2,8 @@
  * The lane of one webhook: its queue, so many requests at once, and a breaker that probes a dead receiver instead of
  * hammering it. It reaches database and network through the functions it is given.
  */
-import { isDelivered, type Outcome, type OutgoingRequest } from '../domain/delivery/attempt.ts';
-import type { ClaimedDelivery } from '../domain/delivery/outbound.ts';
+import { isDelivered, type Outcome, type OutgoingRequest, problemOf } from '../domain/delivery/attempt.ts';
+import type { ClaimedDelivery, Hold } from '../domain/delivery/outbound.ts';
 import type { Attempt } from '../domain/delivery/settle.ts';
 import { Fault } from '../domain/fault.ts';
 import { createBreaker } from './breaker.ts';
@@ -42,13 +42,17 @@ export type Lane = {
   capacity(): number;
   /** Takes deliveries that are claimed. */
   take(deliveries: readonly ClaimedDelivery[]): void;
-  /** There may be more due in the database; whatever held them back before holds no more. */
+  /** There may be more due in the database. */
   wake(): void;
+  /** The receiver is another now, or mended: it is trusted as a new one, and whatever held it back holds no more. */
+  renew(): void;
+  /** Why nothing is sent for a while. */
+  hold(): Hold | null;
 };
 
 export function createLane(work: LaneWork): Lane {
   const { stock, now } = work;
-  const breaker = createBreaker();
+  let breaker = createBreaker();
   let queue: ClaimedDelivery[] = [];
   let inFlight = 0;
   let unsettled = 0;
@@ -133,12 +137,14 @@ export function createLane(work: LaneWork): Lane {
       hasMore = false;
       return null;
     }
-    if (request instanceof Fault) return { delivery, outcome: request };
+    if (request instanceof Fault) return { delivery, outcome: request, receiver: null };
+    // What began before the receiver was renewed says nothing about the one that is there now.
+    const asked = breaker;
     const outcome = await work.post(request);
     if (outcome === null) return null;
-    if (isDelivered(outcome)) breaker.succeeded();
-    else breaker.failed(now(), outcome.retryAfterMs);
-    return { delivery, outcome };
+    if (isDelivered(outcome)) asked.succeeded();
+    else asked.failed(now(), outcome.retryAfterMs, problemOf(outcome));
+    return { delivery, outcome, receiver: request.receiver };
   }
 
   return {
@@ -155,5 +161,11 @@ export function createLane(work: LaneWork): Lane {
       hasMore = true;
       pump();
     },
+    renew() {
+      breaker = createBreaker();
+      hasMore = true;
+      pump();
+    },
+    hold: () => breaker.hold(now()),
   };
 }

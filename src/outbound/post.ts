@@ -7,7 +7,7 @@ import { Agent, request as send } from 'undici';
 import type { Outcome, OutgoingRequest } from '../domain/delivery/attempt.ts';
 import { createGuard } from './address.ts';
 import { guardedConnector } from './connect.ts';
-import { calledOff, describeFailure, failureOf, isOurs } from './failure.ts';
+import { bodyFailure, calledOff, describeFailure, failureOf, isOurs } from './failure.ts';
 import { createResolver, type Resolve, type ResolverOptions } from './resolve.ts';
 import { retryAfterOf } from './retry-after.ts';
 
@@ -71,13 +71,15 @@ export function createPoster(options: PosterOptions): Poster {
     const cut = cutShort(attemptMs, signal);
     let error: string | null = null;
     let remark: string | null = null;
+    let isOurFailure = false;
     try {
       // undici looks at its signal only once there is a connection, hence the race.
       await Promise.race([exchange(agent, request, userAgent, cut, seen), cut.promise]);
     } catch (thrown) {
       const reason = cut.reason();
+      isOurFailure = reason === null && isOurs(thrown);
       // The status decides. What we failed to send is another matter, whatever was answered to it.
-      if (seen.status === null || isOurs(thrown)) error = reason ?? describeFailure(thrown, request.url);
+      if (seen.status === null || isOurFailure) error = reason ?? describeFailure(thrown, request.url);
       else remark = reason === null ? 'the answer broke off' : 'the answer did not end';
     } finally {
       cut.end();
@@ -86,6 +88,7 @@ export function createPoster(options: PosterOptions): Poster {
       status: seen.status,
       retryAfterMs: seen.retryAfterMs,
       error,
+      isOurs: isOurFailure,
       remark,
       answer: decodeAnswer(seen),
       durationMs: Math.round(performance.now() - startedAt),
@@ -177,7 +180,7 @@ async function* readBody(open: () => AsyncIterable<Uint8Array>): AsyncGenerator<
   try {
     yield* open();
   } catch (error) {
-    throw failureOf('the body could not be read', error);
+    throw bodyFailure(error);
   }
 }
 

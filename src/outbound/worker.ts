@@ -106,6 +106,10 @@ export async function openOutbound(
     wake(webhookIds) {
       for (const id of webhookIds) laneOf(id).wake();
     },
+    renew(webhookIds) {
+      for (const id of webhookIds) laneOf(id).renew();
+    },
+    holdOf: (webhookId) => lanes.get(webhookId)?.hold() ?? null,
     post: (request) => poster.post(request, abort.signal),
   };
 

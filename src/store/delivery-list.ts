@@ -2,6 +2,7 @@
 import type { DeliveryStatus } from '../domain/delivery/attempt.ts';
 import type { EventKind } from '../domain/event/event.ts';
 import { type Delivery, deliveryOf } from './delivery.ts';
+import { among } from './dialect.ts';
 import { newestFirst, type Page, type PageQuery } from './page.ts';
 import type { Db, Row } from './schema.ts';
 
@@ -89,4 +90,20 @@ export async function countDeliveries(
     .groupBy('status')
     .execute();
   return Object.fromEntries(rows.map((row) => [row.status, Number(row.count)]));
+}
+
+/** The deliveries of these events to one webhook. */
+export async function selectDeliveriesOfEvents(
+  db: Db,
+  webhookId: string,
+  eventIds: readonly string[],
+): Promise<Delivery[]> {
+  if (eventIds.length === 0) return [];
+  const rows = await db
+    .selectFrom('deliveries')
+    .selectAll()
+    .where('webhook_id', '=', webhookId)
+    .where('event_id', 'in', among(db, eventIds))
+    .execute();
+  return rows.map(deliveryOf);
 }

@@ -67,26 +67,6 @@ export async function insertDeliveries(db: Db, deliveries: readonly Delivery[]):
   for (const chunk of chunksOf(db, rows)) await db.insertInto('deliveries').values(chunk).execute();
 }
 
-/** The ids of webhooks that are enabled and have a delivery due: one look into the index for each. */
-export async function selectDueWebhookIds(db: Db, now: number): Promise<string[]> {
-  const rows = await db
-    .selectFrom('webhooks')
-    .select('webhooks.id')
-    .where('webhooks.enabled', '=', 1)
-    .where((eb) =>
-      eb.exists(
-        eb
-          .selectFrom('deliveries')
-          .select('deliveries.id')
-          .whereRef('deliveries.webhook_id', '=', 'webhooks.id')
-          .where('deliveries.status', '=', 'pending')
-          .where('deliveries.next_at', '<=', now),
-      ),
-    )
-    .execute();
-  return rows.map((row) => row.id);
-}
-
 /**
  * Claims up to `limit` due deliveries of a webhook for a node: they are its own until it settles them or is found
  * dead. Two plain statements; what another node took in between is left out.
@@ -254,29 +234,46 @@ export async function releaseTurns(tx: Db, webhookId: string, now: number): Prom
     .execute();
 }
 
-/** The deliveries of these events to one webhook. */
-export async function selectDeliveriesOfEvents(
+/** False when it is gone, or no longer what it `was`. */
+export async function updateDelivery(
   db: Db,
-  webhookId: string,
-  eventIds: readonly string[],
-): Promise<Delivery[]> {
-  if (eventIds.length === 0) return [];
-  const rows = await db
-    .selectFrom('deliveries')
-    .selectAll()
-    .where('webhook_id', '=', webhookId)
-    .where('event_id', 'in', among(db, eventIds))
-    .execute();
-  return rows.map(deliveryOf);
-}
-
-export async function updateDelivery(db: Db, id: string, change: Change<Delivery>): Promise<void> {
-  if (isEmpty(change)) return;
-  await db
+  id: string,
+  change: Change<Delivery>,
+  was?: DeliveryStatus,
+): Promise<boolean> {
+  if (isEmpty(change)) return true;
+  let query = db
     .updateTable('deliveries')
     .set(defined(toRow(change)))
-    .where('id', '=', id)
+    .where('id', '=', id);
+  if (was !== undefined) query = query.where('status', '=', was);
+  return (await query.executeTakeFirst()).numUpdatedRows > 0n;
+}
+
+/** Makes up to `limit` deliveries due that wait for their next attempt; answers how many it has found. */
+export async function hastenDeliveries(
+  tx: Db,
+  webhookId: string,
+  now: number,
+  limit: number,
+): Promise<number> {
+  const waiting = await tx
+    .selectFrom('deliveries')
+    .select('id')
+    .where('webhook_id', '=', webhookId)
+    .where('status', '=', 'pending')
+    .where('next_at', '>', now)
+    .limit(limit)
     .execute();
+  if (waiting.length === 0) return 0;
+  const ids = waiting.map((row) => row.id);
+  await tx
+    .updateTable('deliveries')
+    .set({ next_at: now })
+    .where('id', 'in', among(tx, ids))
+    .where('status', '=', 'pending')
+    .execute();
+  return ids.length;
 }
 
 export async function deleteWebhookDeliveries(db: Db, webhookId: string): Promise<void> {

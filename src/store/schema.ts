@@ -188,8 +188,10 @@ type EventTables = {
     url: string;
     signature: string;
     secret_sealed: string | null;
+    /** As it was before there was room for more than one; null since. */
     old_secret_sealed: string | null;
     old_secret_until: number | null;
+    old_secrets_json: string | null;
     /** They hold the receivers' keys. */
     headers_sealed: string;
     body: string | null;
@@ -201,6 +203,9 @@ type EventTables = {
     enabled: number;
     disabled_reason: string | null;
     failing_since: number | null;
+    failures: number | null;
+    failing_days: number | null;
+    last_failure_at: number | null;
     last_success_at: number | null;
     created_at: number;
     updated_at: number;

@@ -4,9 +4,12 @@ import type { WebhookFilter } from '../domain/webhook/filter.ts';
 import type { SignatureScheme } from '../domain/webhook/signature.ts';
 import { type Change, defined, fromFlag, fromJson, isEmpty, toFlag, toJson } from './columns.ts';
 import { deleteWebhookDeliveries } from './delivery.ts';
+import { among } from './dialect.ts';
 import { oldestFirst, type Page, type PageQuery } from './page.ts';
 import type { Db, Row } from './schema.ts';
 import { deleteWebhookLogs } from './webhook-log.ts';
+
+export type OldSecret = { sealed: string; until: number };
 
 export type Webhook = {
   id: string;
@@ -19,8 +22,8 @@ export type Webhook = {
   url: string;
   signature: SignatureScheme;
   secretSealed: string | null;
-  oldSecretSealed: string | null;
-  oldSecretUntil: number | null;
+  /** Those that were replaced and are good for a while, newest first. */
+  oldSecrets: readonly OldSecret[];
   /** They hold the receivers' keys. */
   headersSealed: string;
   body: string | null;
@@ -31,7 +34,12 @@ export type Webhook = {
   ordered: boolean;
   enabled: boolean;
   disabledReason: string | null;
+  /** Since when every attempt has failed; null while the last one has not. */
   failingSince: number | null;
+  /** How many those are, and on how many days of it there were any. */
+  failures: number;
+  failingDays: number;
+  lastFailureAt: number | null;
   lastSuccessAt: number | null;
   createdAt: number;
   updatedAt: number;
@@ -50,8 +58,7 @@ function fromRow(row: Row<'webhooks'>): Webhook {
     url: row.url,
     signature: row.signature as SignatureScheme,
     secretSealed: row.secret_sealed,
-    oldSecretSealed: row.old_secret_sealed,
-    oldSecretUntil: row.old_secret_until,
+    oldSecrets: oldSecretsOf(row),
     headersSealed: row.headers_sealed,
     body: row.body,
     commandUrl: row.command_url,
@@ -62,10 +69,19 @@ function fromRow(row: Row<'webhooks'>): Webhook {
     enabled: fromFlag(row.enabled),
     disabledReason: row.disabled_reason,
     failingSince: row.failing_since,
+    failures: row.failures ?? 0,
+    failingDays: row.failing_days ?? 0,
+    lastFailureAt: row.last_failure_at,
     lastSuccessAt: row.last_success_at,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };
+}
+
+function oldSecretsOf(row: Row<'webhooks'>): readonly OldSecret[] {
+  const { old_secrets_json: json, old_secret_sealed: sealed, old_secret_until: until } = row;
+  if (json !== null) return fromJson(json);
+  return sealed === null || until === null ? [] : [{ sealed, until }];
 }
 
 function toRow(webhook: Webhook): Row<'webhooks'>;
@@ -81,8 +97,9 @@ function toRow(webhook: Change<Webhook>): Change<Row<'webhooks'>> {
     url: webhook.url,
     signature: webhook.signature,
     secret_sealed: webhook.secretSealed,
-    old_secret_sealed: webhook.oldSecretSealed,
-    old_secret_until: webhook.oldSecretUntil,
+    old_secret_sealed: webhook.oldSecrets && null,
+    old_secret_until: webhook.oldSecrets && null,
+    old_secrets_json: toJson(webhook.oldSecrets),
     headers_sealed: webhook.headersSealed,
     body: webhook.body,
     command_url: webhook.commandUrl,
@@ -93,6 +110,9 @@ function toRow(webhook: Change<Webhook>): Change<Row<'webhooks'>> {
     enabled: toFlag(webhook.enabled),
     disabled_reason: webhook.disabledReason,
     failing_since: webhook.failingSince,
+    failures: webhook.failures,
+    failing_days: webhook.failingDays,
+    last_failure_at: webhook.lastFailureAt,
     last_success_at: webhook.lastSuccessAt,
     created_at: webhook.createdAt,
     updated_at: webhook.updatedAt,
@@ -142,6 +162,18 @@ function selectWebhooksOf(db: Db, projectId: number) {
   return db.selectFrom('webhooks').selectAll().where('project_id', '=', projectId);
 }
 
+/** These webhooks, as the transaction sees them. */
+export async function selectWebhooksById(tx: Db, ids: readonly string[]): Promise<Webhook[]> {
+  if (ids.length === 0) return [];
+  const rows = await tx
+    .selectFrom('webhooks')
+    .selectAll()
+    .where('id', 'in', among(tx, ids))
+    .orderBy('id')
+    .execute();
+  return rows.map(fromRow);
+}
+
 /** The ids of the webhooks that belong to a device alone. */
 export async function selectDeviceWebhookIds(db: Db, projectId: number, deviceId: number): Promise<string[]> {
   const rows = await db
@@ -149,6 +181,26 @@ export async function selectDeviceWebhookIds(db: Db, projectId: number, deviceId
     .select('id')
     .where('project_id', '=', projectId)
     .where('device_id', '=', deviceId)
+    .execute();
+  return rows.map((row) => row.id);
+}
+
+/** The ids of webhooks that are enabled and have a delivery due: one look into the index for each. */
+export async function selectDueWebhookIds(db: Db, now: number): Promise<string[]> {
+  const rows = await db
+    .selectFrom('webhooks')
+    .select('webhooks.id')
+    .where('webhooks.enabled', '=', 1)
+    .where((eb) =>
+      eb.exists(
+        eb
+          .selectFrom('deliveries')
+          .select('deliveries.id')
+          .whereRef('deliveries.webhook_id', '=', 'webhooks.id')
+          .where('deliveries.status', '=', 'pending')
+          .where('deliveries.next_at', '<=', now),
+      ),
+    )
     .execute();
   return rows.map((row) => row.id);
 }

@@ -52,7 +52,7 @@ export function poster(t: TestContext, options: Partial<PosterOptions> = {}) {
   return {
     ...made,
     send: (url: string, request: Partial<OutgoingRequest> = {}, signal = running()) =>
-      made.post({ url, headers: {}, body: '', bodyBytes: 0, ...request }, signal),
+      made.post({ receiver: url, url, headers: {}, body: '', bodyBytes: 0, ...request }, signal),
   };
 }
 

@@ -17,6 +17,8 @@ export const logLevels = ['INFO', 'WARN', 'ERROR'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
 export type OutgoingRequest = {
+  /** The URL as the webhook had it: what comes of the request says nothing about another one. */
+  receiver: string;
   url: string;
   headers: Record<string, string>;
   /** A large body comes a part at a time, from the database. */
@@ -31,12 +33,19 @@ export type Outcome = {
   retryAfterMs: number | null;
   /** Why there was no answer, or none to the whole of the request; one line for people. */
   error: string | null;
+  /** It failed here, which says nothing about the receiver. */
+  isOurs: boolean;
   /** What is to be said of an answer that counts all the same: that it broke off. */
   remark: string | null;
   /** The first 16 KiB of the answer. */
   answer: string;
   durationMs: number;
 };
+
+/** What went wrong with an attempt that was not delivered, in one line. */
+export function problemOf({ status, error, remark }: Outcome): string {
+  return error ?? `the receiver answered ${status}${remark === null ? '' : ` (${remark})`}`;
+}
 
 export function isDelivered({ status, error }: Outcome): boolean {
   return error === null && status !== null && status >= 200 && status < 300;

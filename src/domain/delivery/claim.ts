@@ -1,14 +1,9 @@
 /** From what is due to what is sent: claimed with its event, made into a request, or given back unsent. */
 
-import {
-  claimDeliveries,
-  type Delivery,
-  releaseDeliveries,
-  selectClaimedIds,
-  selectDueWebhookIds,
-} from '../../store/delivery.ts';
+import { claimDeliveries, type Delivery, releaseDeliveries, selectClaimedIds } from '../../store/delivery.ts';
 import { isAway } from '../../store/dialect.ts';
 import { isLarge, selectEventsById } from '../../store/event.ts';
+import { selectDueWebhookIds } from '../../store/webhook.ts';
 import type { Context } from '../context.ts';
 import type { StoredEvent } from '../event/event.ts';
 import { Fault } from '../fault.ts';

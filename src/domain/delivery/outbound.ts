@@ -16,14 +16,25 @@ export type ClaimedDelivery = {
   event: StoredEvent | null;
 };
 
+/** A pause that a receiver is given. */
+export type Hold = {
+  until: number;
+  /** One line for people. */
+  reason: string;
+};
+
 /** The outgoing door as rooms see it. */
 export type Outbound = {
   /** How many deliveries it takes at once for the webhook. */
   capacity(webhookId: string): number;
   /** Takes deliveries that this node has claimed. */
   take(deliveries: readonly ClaimedDelivery[]): void;
-  /** There is due work in the database for these webhooks; whatever held them back before holds no more. */
+  /** There is due work in the database for these webhooks. */
   wake(webhookIds: Iterable<string>): void;
+  /** As `wake`, and what was learnt about the receivers is forgotten: they are others now, or mended. */
+  renew(webhookIds: Iterable<string>): void;
+  /** Why nothing is sent to the webhook for a while; null when it is sent to. */
+  holdOf(webhookId: string): Hold | null;
   /** One request at once, for a person who waits. */
   post(request: OutgoingRequest): Promise<Outcome>;
 };
@@ -37,10 +48,13 @@ const closed: Outbound = {
   capacity: () => 0,
   take: () => undefined,
   wake: () => undefined,
+  renew: () => undefined,
+  holdOf: () => null,
   post: async () => ({
     status: null,
     retryAfterMs: null,
     error: 'nothing is sent from here',
+    isOurs: true,
     remark: null,
     answer: '',
     durationMs: 0,
@@ -59,6 +73,8 @@ export function createOutboundPort(): OutboundPort {
     capacity: (webhookId) => door.capacity(webhookId),
     take: (deliveries) => door.take(deliveries),
     wake: (webhookIds) => door.wake(webhookIds),
+    renew: (webhookIds) => door.renew(webhookIds),
+    holdOf: (webhookId) => door.holdOf(webhookId),
     post: (request) => door.post(request),
   };
 }

@@ -1,13 +1,8 @@
 /** Sending again: one delivery, or everything of a time range. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { z } from 'zod';
-import {
-  type Delivery,
-  hasUnfinished,
-  insertDeliveries,
-  selectDeliveriesOfEvents,
-  updateDelivery,
-} from '../../store/delivery.ts';
+import { type Delivery, hasUnfinished, insertDeliveries, updateDelivery } from '../../store/delivery.ts';
+import { selectDeliveriesOfEvents } from '../../store/delivery-list.ts';
 import { selectEventsBetween } from '../../store/event.ts';
 import { inTransaction } from '../../store/open.ts';
 import type { Db } from '../../store/schema.ts';
@@ -38,21 +33,22 @@ export async function replayDelivery(ctx: Context, caller: Caller, id: string) {
     await note('delivery.replay', { kind: 'delivery', id });
     return found;
   });
-  ctx.live.outbound.wake([webhookId]);
+  ctx.live.outbound.renew([webhookId]);
   return getDelivery(ctx, caller, id);
 }
 
+/** True when it is sent again because of this; one whose turn it is not, or that is under way, is left alone. */
 async function restart(
   ctx: Context,
   tx: Db,
   webhook: ReadyWebhook,
   { id, status, finishedAt }: Delivery,
   deviceId: number | null,
-): Promise<void> {
-  if (status === 'sending' || status === 'waiting') return;
+): Promise<boolean> {
+  if (status === 'sending' || status === 'waiting') return false;
   // One that is not finished has its turn already.
   const orderKey = finishedAt === null ? null : orderKeyOf(webhook, deviceId);
-  await updateDelivery(tx, id, {
+  const change = {
     attempts: 0,
     nextAt: ctx.now(),
     finishedAt: null,
@@ -60,7 +56,8 @@ async function restart(
     lastStatus: null,
     status: await statusInTurn(tx, webhook, orderKey),
     orderKey: orderKey ?? undefined,
-  });
+  };
+  return updateDelivery(tx, id, change, status);
 }
 
 const rangeSchema = z
@@ -73,8 +70,8 @@ const rangeSchema = z
   .refine((range) => range.to === undefined || range.from < range.to, 'from must be before to');
 
 /**
- * Sends everything of a time range (`from` to before `to`) again: what was delivered, what was not, and what happened
- * while the webhook was not there or switched off and that its filter lets pass now. Answers how many, and where to
+ * Sends everything of a time range (`from` to before `to`) again: what was delivered, what was not, what waits for its
+ * next attempt, and what happened while the webhook was not there or switched off and that its filter lets pass now. Answers how many, and where to
  * go on when there was too much for one call. Others have their turn after every step.
  */
 export async function replayRange(ctx: Context, caller: Caller, webhookId: string, input: unknown) {
@@ -115,7 +112,7 @@ export async function replayRange(ctx: Context, caller: Caller, webhookId: strin
       { from: instant(from), to: instant(to ?? ctx.now()), replayed },
     ),
   );
-  ctx.live.outbound.wake([webhookId]);
+  ctx.live.outbound.renew([webhookId]);
   return { replayed, next_from: instant(next) };
 }
 
@@ -157,9 +154,10 @@ async function replayEvents(
   for (const event of events) {
     const delivery = byEvent.get(event.id);
     if (delivery) {
-      if (delivery.finishedAt === null || (delivery.status === 'delivered' && !delivered)) continue;
-      await restart(ctx, tx, webhook, delivery, event.deviceId);
-      replayed += 1;
+      if (delivery.status === 'delivered' && !delivered) continue;
+      // One that is due already is as good as under way; one that waits for its next attempt has waited long enough.
+      const isDue = delivery.status === 'pending' && delivery.nextAt <= ctx.now();
+      if (!isDue && (await restart(ctx, tx, webhook, delivery, event.deviceId))) replayed += 1;
     } else if (passing.has(event.id)) {
       await addDelivery(ctx, tx, webhook, event);
       replayed += 1;

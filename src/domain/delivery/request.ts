@@ -89,6 +89,7 @@ export async function requestOf(
     else signer.update(body.content);
   }
   return {
+    receiver: url,
     url,
     headers: {
       ...(given === undefined ? { 'content-type': body.mediaType } : {}),

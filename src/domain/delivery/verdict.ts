@@ -1,10 +1,8 @@
 /** What follows from an attempt: done with, tried again, or given up; and whether the webhook goes on. Pure. */
 import { Fault } from '../fault.ts';
-import { isDelivered, type LogLevel, type Outcome } from './attempt.ts';
+import { isDelivered, type LogLevel, type Outcome, problemOf } from './attempt.ts';
 import { retryDelayMs } from './retry.ts';
 
-/** A receiver that has failed all this time is given up. */
-const failingMsMax = 5 * 24 * 60 * 60 * 1_000;
 const gone = 410;
 
 export type Verdict = {
@@ -19,34 +17,33 @@ export type Verdict = {
 };
 
 /**
- * Decides about an outcome; a `Fault` says why nothing was sent. `attempts` counts this one. `failingMs` is for how long
- * the webhook has failed, 0 for one that is switched off already; `random` is from 0 to below 1.
+ * Decides about an outcome; a `Fault` says why nothing was sent. `attempts` counts this one. `isFormer` says that the
+ * webhook has another receiver by now; `random` is from 0 to below 1.
  */
 export function verdictOf(
   outcome: Outcome | Fault,
-  { attempts, failingMs, random }: { attempts: number; failingMs: number; random: number },
+  { attempts, isFormer, random }: { attempts: number; isFormer: boolean; random: number },
 ): Verdict {
   if (outcome instanceof Fault)
     return { status: 'failed', level: 'ERROR', message: `nothing was sent: ${outcome.message}` };
-  const remark = outcome.remark === null ? '' : ` (${outcome.remark})`;
-  if (isDelivered(outcome))
+  if (isDelivered(outcome)) {
+    const remark = outcome.remark === null ? '' : ` (${outcome.remark})`;
     return { status: 'delivered', level: 'INFO', message: `delivered: ${outcome.status}${remark}` };
-  const problem = outcome.error ?? `the receiver answered ${outcome.status}${remark}`;
-  if (outcome.status === gone)
+  }
+  const problem = problemOf(outcome);
+  if (outcome.status === gone && !isFormer)
     return {
       status: 'exhausted',
       level: 'ERROR',
       message: `${problem}: the webhook is switched off`,
       disables: 'the receiver answered 410: it is gone for good',
     };
-  const disables = failingMs >= failingMsMax ? { disables: 'it has failed for five days' } : {};
   const retryInMs = retryDelayMs(attempts, outcome.retryAfterMs, random);
   if (retryInMs === null)
     return {
       status: 'exhausted',
       level: 'ERROR',
       message: `${problem}: given up after ${attempts} attempts`,
-      ...disables,
     };
   const seconds = Math.round(retryInMs / 1_000);
   return {
@@ -54,6 +51,5 @@ export function verdictOf(
     level: 'WARN',
     message: `${problem}: next attempt in ${seconds} s`,
     retryInMs,
-    ...disables,
   };
 }

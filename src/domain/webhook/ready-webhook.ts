@@ -6,11 +6,10 @@ import type { StoredEvent } from '../event/event.ts';
 import type { Template } from '../template.ts';
 import { filterableOf, passesFilter, type WebhookFilter } from './filter.ts';
 import type { SignatureScheme } from './signature.ts';
+import { commandSecretLabel, openOldSecrets, secretLabel } from './signing-secret.ts';
 import { parseWebhookTemplate } from './template.ts';
 
-export const secretLabel = 'webhook secret';
 export const headersLabel = 'webhook headers';
-export const commandSecretLabel = 'webhook command secret';
 
 export type ReadyWebhook = {
   id: string;
@@ -19,7 +18,7 @@ export type ReadyWebhook = {
   name: string;
   url: string;
   scheme: SignatureScheme;
-  /** Newest first; after a rotation the old one too, until its overlap ends. */
+  /** Newest first; those that were replaced too, until their overlap ends. */
   secretsAt: (now: number, forCommand: boolean) => string[];
   headers: readonly (readonly [name: string, value: Template])[];
   body: Template | null;
@@ -54,8 +53,7 @@ export function readyWebhook(ctx: Pick<Context, 'seal'>, webhook: Webhook): Read
   const open = (label: string, sealed: string | null) =>
     sealed === null ? null : ctx.seal.open(label, sealed);
   const secret = open(secretLabel, webhook.secretSealed);
-  const old = open(secretLabel, webhook.oldSecretSealed);
-  const oldUntil = webhook.oldSecretUntil ?? 0;
+  const old = openOldSecrets(ctx, webhook);
   const commandSecret = open(commandSecretLabel, webhook.commandSecretSealed);
   const headers = Object.entries(headersOf(ctx, webhook)).map(
     ([name, value]) => [name, parseWebhookTemplate(value)] as const,
@@ -69,7 +67,7 @@ export function readyWebhook(ctx: Pick<Context, 'seal'>, webhook: Webhook): Read
     scheme: webhook.signature,
     secretsAt: (now, forCommand) => {
       if (forCommand && commandSecret !== null) return [commandSecret];
-      const kept = old !== null && oldUntil > now ? [old] : [];
+      const kept = old.filter(({ until }) => until > now).map((each) => each.secret);
       return secret === null ? kept : [secret, ...kept];
     },
     headers,

@@ -6,11 +6,16 @@ import type { Caller } from '../access/caller.ts';
 import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
 import { instant, parseInput } from '../input.ts';
-import { commandSecretLabel, secretLabel } from './ready-webhook.ts';
 import { makeWebhookSecret, secretProblem } from './signature.ts';
+import {
+  commandSecretLabel,
+  openOldSecrets,
+  overlapSecondsDefault,
+  replaceSecret,
+  secretLabel,
+} from './signing-secret.ts';
 import { requireWebhook } from './webhook.ts';
 
-const overlapSecondsDefault = 24 * 60 * 60;
 const overlapSecondsMax = 30 * 24 * 60 * 60;
 
 const rotationSchema = z.strictObject({
@@ -20,15 +25,18 @@ const rotationSchema = z.strictObject({
 });
 
 function viewSecrets(ctx: Context, webhook: Webhook) {
-  const { oldSecretUntil } = webhook;
-  const isOldGood = oldSecretUntil !== null && oldSecretUntil > ctx.now();
+  const now = ctx.now();
+  const old = openOldSecrets(ctx, webhook)
+    .filter(({ until }) => until > now)
+    .map(({ secret, until }) => ({ secret, until: instant(until) }));
   const open = (label: string, sealed: string | null) =>
     sealed === null ? null : ctx.seal.open(label, sealed);
   return {
     id: webhook.id,
     secret: open(secretLabel, webhook.secretSealed),
-    old_secret: isOldGood ? open(secretLabel, webhook.oldSecretSealed) : null,
-    old_secret_until: isOldGood ? instant(oldSecretUntil) : null,
+    old_secret: old[0]?.secret ?? null,
+    old_secret_until: old[0]?.until ?? null,
+    old_secrets: old,
     command_secret: open(commandSecretLabel, webhook.commandSecretSealed),
   };
 }
@@ -43,8 +51,8 @@ export async function revealSecret(ctx: Context, caller: Caller, id: string) {
 }
 
 /**
- * Gives the webhook a new secret. Until the overlap ends the old one signs too, where the scheme has room for two
- * signatures (`standard`, `biotz`); with `mode` the new one signs alone from now on.
+ * Gives the webhook a new secret. Until the overlap ends the old one signs too, as do those before it until theirs ends,
+ * where the scheme has room for several signatures (`standard`, `biotz`); with `mode` the new one signs alone.
  */
 export async function rotateSecret(ctx: Context, caller: Caller, id: string, input: unknown) {
   const given = parseInput(rotationSchema, input ?? {});
@@ -54,11 +62,8 @@ export async function rotateSecret(ctx: Context, caller: Caller, id: string, inp
     if (signature === 'none') throw new Fault('conflict', 'this webhook has no signature');
     const problem = given.secret === undefined ? null : secretProblem(signature, given.secret);
     if (problem !== null) throw new Fault('bad_request', `secret: ${problem}`);
-    const change = {
-      secretSealed: ctx.seal.close(secretLabel, given.secret ?? makeWebhookSecret(signature)),
-      oldSecretSealed: webhook.secretSealed,
-      oldSecretUntil: ctx.now() + given.overlap_seconds * 1_000,
-    };
+    const secret = given.secret ?? makeWebhookSecret(signature);
+    const change = replaceSecret(ctx, webhook, secret, given.overlap_seconds);
     await updateWebhook(tx, id, change);
     await note('webhook.rotate_secret', { kind: 'webhook', id }, { overlap_seconds: given.overlap_seconds });
     return viewSecrets(ctx, { ...webhook, ...change });

@@ -14,6 +14,7 @@ import { Fault } from '../fault.ts';
 import { metadataSchema, parseInput } from '../input.ts';
 import { headersSchema, urlSchema } from './input.ts';
 import { headersOf } from './ready-webhook.ts';
+import { renewReceiver } from './renew.ts';
 import { addWebhooks, applyChange, requireWebhook } from './webhook.ts';
 
 const nameMax = 254;
@@ -200,6 +201,7 @@ export async function replaceThingWebhook(
       { changed: ['name', 'url', 'headers', 'metadata'] },
     );
   });
+  await renewReceiver(ctx, id);
 }
 
 /** Removes all of them or none. */

@@ -3,7 +3,6 @@
  * made here unless one is given, and can be shown again to those who manage webhooks (secret.ts).
  */
 import { z } from 'zod';
-import type { Change } from '../../store/columns.ts';
 import { releaseTurns } from '../../store/delivery.ts';
 import { countDeliveries } from '../../store/delivery-list.ts';
 import { pageQuery } from '../../store/page.ts';
@@ -23,6 +22,7 @@ import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
 import { flagSchema, instant, pageSchema, parseInput } from '../input.ts';
+import { healthy } from './health.ts';
 import {
   changeSchema,
   requireFilter,
@@ -31,8 +31,10 @@ import {
   type WebhookInput,
   webhookSchema,
 } from './input.ts';
-import { commandSecretLabel, headersLabel, headersOf, secretLabel } from './ready-webhook.ts';
-import { makeWebhookSecret, type SignatureScheme, secretProblem } from './signature.ts';
+import { headersLabel, headersOf } from './ready-webhook.ts';
+import { renewReceiver } from './renew.ts';
+import { makeWebhookSecret } from './signature.ts';
+import { commandSecretLabel, secretChange, secretLabel } from './signing-secret.ts';
 
 const webhooksPerProjectMax = 1_000;
 
@@ -110,8 +112,7 @@ function newWebhook(
     url: given.url,
     signature: given.signature,
     secretSealed: secret === null ? null : ctx.seal.close(secretLabel, secret),
-    oldSecretSealed: null,
-    oldSecretUntil: null,
+    oldSecrets: [],
     headersSealed: ctx.seal.close(headersLabel, JSON.stringify(given.headers)),
     body: given.body ?? null,
     commandUrl: given.command_url ?? null,
@@ -122,7 +123,7 @@ function newWebhook(
     ordered: given.ordered,
     enabled: given.enabled,
     disabledReason: null,
-    failingSince: null,
+    ...healthy,
     lastSuccessAt: null,
     createdAt: now,
     updatedAt: now,
@@ -140,7 +141,7 @@ export async function listWebhooks(ctx: Context, caller: Caller, input: unknown)
   return { ...page, items: page.items.map((webhook) => viewWebhook(ctx, webhook)) };
 }
 
-/** One webhook, with how many of its deliveries are in which status. */
+/** One webhook, with how many of its deliveries are in which status, and whether it is sent to at this moment. */
 export async function getWebhook(ctx: Context, caller: Caller, id: string) {
   const webhook = await requireWebhook(ctx.db, caller, id);
   const counts = await countDeliveries(ctx.db, id);
@@ -153,8 +154,11 @@ export async function getWebhook(ctx: Context, caller: Caller, id: string) {
     failed = 0,
     canceled = 0,
   } = counts;
+  const hold = webhook.enabled ? ctx.live.outbound.holdOf(id) : null;
   return {
     ...viewWebhook(ctx, webhook),
+    held_until: instant(hold?.until ?? null),
+    held_reason: hold?.reason ?? null,
     deliveries: { pending: waiting + pending + sending, delivered, exhausted, failed, canceled },
   };
 }
@@ -162,22 +166,37 @@ export async function getWebhook(ctx: Context, caller: Caller, id: string) {
 /** Deliveries that are pending go out as the webhook is then; switching it on again lets those go that waited. */
 export async function changeWebhook(ctx: Context, caller: Caller, id: string, input: unknown) {
   const given = parseInput(changeSchema, input);
-  await makeChange(ctx, caller, async (tx, note) => {
+  const isRenewed = await makeChange(ctx, caller, async (tx, note) => {
     const webhook = await requireWebhook(tx, caller, id);
-    await applyChange(ctx, tx, webhook, given);
     await note('webhook.change', { kind: 'webhook', id }, { changed: Object.keys(given) });
+    return applyChange(ctx, tx, webhook, given);
   });
-  ctx.live.outbound.wake([id]);
+  if (isRenewed) await renewReceiver(ctx, id);
+  else ctx.live.outbound.wake([id]);
   return getWebhook(ctx, caller, id);
 }
 
-/** Writes a change that was parsed; whatever it leaves out stays. */
+/** Members that decide what a receiver gets, and where: with another value it may do what it did not do before. */
+const renewing = [
+  'url',
+  'command_url',
+  'signature',
+  'secret',
+  'command_secret',
+  'headers',
+  'body',
+] as const satisfies (keyof WebhookChange)[];
+
+/**
+ * Writes a change that was parsed; whatever it leaves out stays. True when the receiver is another now, or may be
+ * mended by it: then it is to be renewed (renew.ts) once the change is committed.
+ */
 export async function applyChange(
   ctx: Context,
   tx: Db,
   webhook: Webhook,
   given: WebhookChange,
-): Promise<void> {
+): Promise<boolean> {
   requireUsable({
     ...given,
     signature: given.signature ?? webhook.signature,
@@ -188,45 +207,25 @@ export async function applyChange(
   const now = ctx.now();
   if (given.ordered !== undefined && given.ordered !== webhook.ordered)
     await releaseTurns(tx, webhook.id, now);
-  const close = (label: string, text: string | undefined) =>
-    text === undefined ? undefined : ctx.seal.close(label, text);
-  const scheme = schemeChange(ctx, webhook, given.signature ?? webhook.signature);
+  const isAnother = given.url !== undefined && given.url !== webhook.url;
   await updateWebhook(tx, webhook.id, {
-    ...scheme,
+    ...secretChange(ctx, webhook, given),
     moduleId: given.module_id,
     name: given.name,
     description: given.description,
     url: given.url,
-    headersSealed: close(headersLabel, given.headers && JSON.stringify(given.headers)),
+    headersSealed: given.headers && ctx.seal.close(headersLabel, JSON.stringify(given.headers)),
     body: given.body,
     commandUrl: given.command_url,
     filter: given.filter,
     metadata: given.metadata,
-    secretSealed: close(secretLabel, given.secret) ?? scheme.secretSealed,
-    commandSecretSealed: close(commandSecretLabel, given.command_secret) ?? scheme.commandSecretSealed,
     ordered: given.ordered,
     enabled: given.enabled,
-    ...(given.enabled ? { disabledReason: null, failingSince: null } : {}),
+    ...(given.enabled || isAnother ? healthy : {}),
+    ...(given.enabled ? { disabledReason: null } : {}),
     updatedAt: now,
   });
-}
-
-/** Another scheme wants secrets of its own form: those that were there stay where they fit. */
-function schemeChange(ctx: Context, webhook: Webhook, scheme: SignatureScheme): Change<Webhook> {
-  if (scheme === webhook.signature) return {};
-  const { secretSealed, commandSecretSealed: sealed } = webhook;
-  const known = secretSealed === null ? null : ctx.seal.open(secretLabel, secretSealed);
-  const command = sealed === null ? null : ctx.seal.open(commandSecretLabel, sealed);
-  const keepsCommand = scheme !== 'none' && command !== null && secretProblem(scheme, command) === null;
-  const fits = scheme !== 'none' && known !== null && secretProblem(scheme, known) === null;
-  const secret = scheme === 'none' ? null : fits ? known : makeWebhookSecret(scheme);
-  return {
-    signature: scheme,
-    secretSealed: secret === null ? null : ctx.seal.close(secretLabel, secret),
-    oldSecretSealed: null,
-    oldSecretUntil: null,
-    commandSecretSealed: keepsCommand ? sealed : null,
-  };
+  return given.enabled === true || renewing.some((member) => given[member] !== undefined);
 }
 
 /** Removes a webhook with its deliveries and its log. */
