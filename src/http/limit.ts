@@ -2,6 +2,7 @@
 import type { Request, Response } from 'express';
 import { rateLimit } from 'express-rate-limit';
 import { Fault, type FaultCode } from '../domain/fault.ts';
+import { countedAddress } from '../network.ts';
 
 const windowMs = 60_000;
 
@@ -50,7 +51,7 @@ export function createCountFailures(
       return await work();
     } catch (error) {
       if (error instanceof Fault && failures.has(error.code))
-        await rateLimit(addressOf(request) ?? '', request, response);
+        await rateLimit(countedAddress(addressOf(request)), request, response);
       throw error;
     }
   };

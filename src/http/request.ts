@@ -12,8 +12,9 @@ export type TrustProxy = (address: string, hop: number) => boolean;
 export function createAddressOf(trust: TrustProxy): AddressOf {
   return (request) => {
     if (!request.socket.remoteAddress) return null;
-    // A proxy that is trusted may still pass on what a caller made up.
-    return plainAddress(proxyAddr(request, trust));
+    // Proxies write addresses with ports and in brackets, and a trusted one may still pass on what a caller made up.
+    const trustPlain: TrustProxy = (address, hop) => trust(plainAddress(address) ?? address, hop);
+    return plainAddress(proxyAddr(request, trustPlain));
   };
 }
 

@@ -5,6 +5,7 @@ import { signIn, signOut } from '../domain/access/session.ts';
 
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
+import { countedAddress } from '../network.ts';
 import { sessionCookie } from './auth.ts';
 import type { RateLimit } from './limit.ts';
 import { type AddressOf, cookieOf } from './request.ts';
@@ -28,7 +29,7 @@ export function useSession(
 
   app.post(path, express.json({ limit: bodyBytesMax }), async (request, response) => {
     // Counted before the password is looked at: who guesses must not learn from the attempts that are refused.
-    await signInLimit(addressOf(request) ?? '', request, response);
+    await signInLimit(countedAddress(addressOf(request)), request, response);
     const { token, expires_at, user } = await signIn(ctx, request.body, addressOf(request));
     const expires = new Date(expires_at);
     setCookie(response, token, expires);
