@@ -14,6 +14,8 @@ export type Config = {
   secret: string | null;
   /** As Express takes it: hops, or the proxies' addresses and networks. */
   trustProxy: boolean | number | string[];
+  /** How long a connection that is not used stays open. */
+  keepAliveSeconds: number;
   logLevel: LogLevel;
   /** Triggers, commands, events and what came of them; 0 for ever, as of the next one. */
   retainDays: number;
@@ -37,6 +39,9 @@ const portDefault = 8080;
 const portMax = 65_535;
 const adminKeyMin = 24;
 const secretMin = 16;
+/** Above what load balancers keep a connection for, so that none sends a request into one that is being closed. */
+const keepAliveSecondsDefault = 75;
+const keepAliveSecondsMax = 3_600;
 const retainDaysDefault = 30;
 const retainDaysMax = 3_650;
 const retainLogDaysDefault = 7;
@@ -53,12 +58,12 @@ export function readConfig(env: Environment): { config: Config } | { problems: s
   const problems: string[] = [];
   const text = (name: string) => env[name]?.trim() || null;
 
-  function whole(name: string, fallback: number, max: number): number {
+  function whole(name: string, fallback: number, max: number, min = 0): number {
     const given = text(name);
     if (given === null) return fallback;
     const value = Number(given);
-    if (/^\d+$/.test(given) && value <= max) return value;
-    problems.push(`${name} must be a whole number from 0 to ${max}, not "${given}"`);
+    if (/^\d+$/.test(given) && value >= min && value <= max) return value;
+    problems.push(`${name} must be a whole number from ${min} to ${max}, not "${given}"`);
     return fallback;
   }
 
@@ -97,6 +102,7 @@ export function readConfig(env: Environment): { config: Config } | { problems: s
     adminKey,
     secret,
     trustProxy: readTrustProxy(text('TRUST_PROXY'), problems),
+    keepAliveSeconds: whole('KEEP_ALIVE_SECONDS', keepAliveSecondsDefault, keepAliveSecondsMax, 1),
     logLevel: logLevel ?? 'info',
     retainDays: whole('RETAIN_DAYS', retainDaysDefault, retainDaysMax),
     retainLogDays: whole('RETAIN_LOG_DAYS', retainLogDaysDefault, retainDaysMax),
@@ -128,11 +134,15 @@ function readTrustProxy(given: string | null, problems: string[]): Config['trust
   return parts;
 }
 
-function readNetworks(given: string | null, problems: string[]): string[] {
-  const parts = (given ?? '')
+function listOf(given: string | null): string[] {
+  return (given ?? '')
     .split(',')
     .map((part) => part.trim())
     .filter(Boolean);
+}
+
+function readNetworks(given: string | null, problems: string[]): string[] {
+  const parts = listOf(given);
   const wrong = parts.filter((part) => readNetwork(part) === null);
   if (wrong.length > 0) {
     problems.push(

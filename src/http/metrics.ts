@@ -6,6 +6,8 @@ import { countsOf, type Figure } from '../domain/fact.ts';
 export type Metrics = {
   /** Seconds that a request took, by route pattern, never by path: paths hold secrets. */
   observeRequest(method: string, route: string, status: number, seconds: number): void;
+  /** A request that was none, by the parser's name for what was wrong with it. */
+  countBrokenRequest(reason: string): void;
   text(): Promise<string>;
   contentType: string;
 };
@@ -40,6 +42,7 @@ export function createMetrics(ctx: Context): Metrics {
     buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10],
     registers,
   });
+  const broken = counter('http_broken_requests', 'Requests that could not be read at all', ['reason']);
   new Gauge({
     name: 'fleethook_devices_connected',
     help: 'Devices connected to this node',
@@ -67,6 +70,7 @@ export function createMetrics(ctx: Context): Metrics {
 
   return {
     observeRequest: (method, route, status, seconds) => requests.observe({ method, route, status }, seconds),
+    countBrokenRequest: (reason) => broken.inc({ reason }),
     text: () => registry.metrics(),
     contentType: registry.contentType,
   };

@@ -8,6 +8,7 @@ import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
 import { useApi } from './api.ts';
 import { createGate } from './auth.ts';
+import { answerBrokenRequests } from './broken-request.ts';
 import { useMainfluxWebhooks } from './compat-mainflux.ts';
 import { useModeModules } from './compat-mode.ts';
 import { useDeviceDoor } from './device.ts';
@@ -22,6 +23,9 @@ import { useTriggers } from './trigger.ts';
 
 /** Room for a GET payload at its limit, Base64 and URL-encoded, beside the usual headers. */
 const headerBytesMax = 32 * 1_024;
+/** For the headers of a request, and for all of it; Node wants the first to be no longer. */
+const headersMs = 15_000;
+const requestMs = 300_000;
 const openApiPath = join(import.meta.dirname, '../../openapi.yaml');
 
 export type HttpDoor = { server: Server; app: Express; addressOf: AddressOf };
@@ -55,7 +59,19 @@ export function openHttp(options: { ctx: Context; config: Config; checkAnswers: 
   });
   app.use(answerFaults(ctx.log, sendProblem));
 
-  return { server: createServer({ maxHeaderSize: headerBytesMax }, app), app, addressOf };
+  const keepAliveTimeout = config.keepAliveSeconds * 1_000;
+  const server = createServer(
+    {
+      maxHeaderSize: headerBytesMax,
+      keepAliveTimeout,
+      // A request that begins in the last moment of the wait gets its whole time.
+      headersTimeout: Math.min(keepAliveTimeout + headersMs, requestMs),
+      requestTimeout: requestMs,
+    },
+    app,
+  );
+  answerBrokenRequests(server, { log: ctx.log, metrics, headerBytesMax });
+  return { server, app, addressOf };
 }
 
 function observe(app: Express, metrics: Metrics, ctx: Context): void {
