@@ -63,6 +63,17 @@ suite('requests that can not be read', () => {
     }
     assert.equal((await request(`${server().url}/healthz`)).status, 200);
   });
+
+  test('I1: a query that is no UTF-8 is refused, wherever it is read', async () => {
+    for (const address of ['/api/v1/devices?q=%E4', `${path}?event_id=%E4`, '/webhooks/x?a=%ff']) {
+      const { status, body } = await request(server().url + address);
+      assert.ok(
+        status === 400 || (status === 404 && address.startsWith('/webhooks')),
+        `${address} ${status}`,
+      );
+      if (address.startsWith('/api')) assert.equal(body.code, 'bad_request');
+    }
+  });
 });
 
 suite('connections that are kept', () => {

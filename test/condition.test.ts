@@ -109,6 +109,19 @@ suite('conditions', () => {
     assert.equal(one('n.rawJSON', 'exists', true, big), false);
   });
 
+  test('I6: tell numbers apart that are one to JavaScript', () => {
+    const rule = (text: string) => parseInput(conditionSchema, parseJsonExactly(text));
+    const said = parseJsonExactly('{"id":9123456789654321987,"far":1.0e400}');
+    const equal = rule('{"path":"id","op":"=","value":9123456789654321987}');
+    assert.equal(JSON.stringify(equal), '{"path":"id","op":"=","value":9123456789654321987}');
+    assert.equal(holds(equal, said), true);
+    assert.equal(holds(rule('{"path":"id","op":"=","value":9123456789654321986}'), said), false);
+    assert.equal(holds(rule('{"path":"id","op":"!=","value":9123456789654321986}'), said), true);
+    assert.equal(holds(rule('{"path":"id","op":"=","value":-9123456789654321987}'), said), false);
+    assert.equal(holds(rule('{"path":"far","op":"=","value":1e400}'), said), true);
+    assert.equal(holds(rule('{"path":"id","op":">","value":9123456789654300000}'), said), true);
+  });
+
   test('hold for nothing that has no members', () => {
     for (const bare of [1, 'text', true, null, undefined, []]) assert.equal(holds(hot, bare), false);
   });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { systemCaller } from '../src/domain/access/caller.ts';
 import { getEvent, getEventBody, listEvents } from '../src/domain/event/history.ts';
 
@@ -183,15 +184,86 @@ onEveryDatabase('devices over HTTP', (start) => {
       assert.equal((await lastSaid(server(), device)).media_type, mediaType);
       assert.ok((await lastBytes(server(), device)).equals(Buffer.from(raw)), type);
     }
-    for (const type of [
-      'text/plain',
-      'application/octet-stream',
-      'application/cbor',
-      'application/jsonx',
-      '',
-    ])
-      assert.deepEqual(codeOf(await message(device, '{}', type)), [415, 'unsupported_media_type'], type);
+    assert.deepEqual(codeOf(await message(device, '{', json)), [400, 'bad_request']);
+    const encoded = { 'content-encoding': 'rot13' };
+    const strange = await speak(server(), '/messages', {
+      as: `Thing ${device.token}`,
+      raw: '{}',
+      headers: encoded,
+    });
+    assert.deepEqual(codeOf(strange), [415, 'unsupported_media_type']);
+    assert.deepEqual(codeOf(await message(device, 'x', 'text/plain; charset=utf-7')), [
+      415,
+      'unsupported_media_type',
+    ]);
     assert.equal((await said(server(), device)).length, taken.length);
+  });
+
+  test('O26: text and bytes are taken as MQTT takes them', async () => {
+    const device = await newDevice();
+    const bytes = Buffer.from([0xff, 0xfe, 0x00, 0x41]);
+    const octets = 'application/octet-stream';
+    const taken: [type: string, raw: string | Uint8Array, mediaType: string, stored?: string][] = [
+      ['text/plain', 'ON', octets],
+      ['text/plain;charset=UTF-8', '{"t":21.5}', json],
+      ['', '{"t":21.5}', json],
+      ['application/x-www-form-urlencoded', '{"t":21.5}', json],
+      [octets, '\uFEFF[1]', json, '[1]'],
+      [octets, bytes, octets],
+      ['text/plain', '', octets],
+      ['application/cbor', bytes, 'application/cbor'],
+      ['text/plain; charset=iso-8859-1', Buffer.from([0xdc, 0x62, 0x65, 0x72]), octets, 'Über'],
+      ['application/json; charset=iso-8859-1', Buffer.from([0x22, 0xdc, 0x22]), json, '"Ü"'],
+    ];
+    for (const [type, raw, mediaType, stored = raw] of taken) {
+      assert.equal((await message(device, raw, type, '/state')).status, 202, type);
+      const { media_type, problem } = await lastSaid(server(), device);
+      assert.deepEqual([media_type, problem], [mediaType, null], type);
+      assert.deepEqual(await lastBytes(server(), device), Buffer.from(stored), type);
+    }
+    const latin = await event(device, {
+      raw: Buffer.from('{"eventType":"T\u00fcr"}', 'latin1'),
+      type: 'application/json; charset=iso-8859-1',
+    });
+    assert.equal(latin.status, 204);
+    assert.equal((await lastSaid(server(), device)).type, 'Tür');
+  });
+
+  test('I25: bodies are unpacked, and nothing packed is nothing', async () => {
+    const device = await newDevice();
+    const packed = (encoding: string, raw: Uint8Array) =>
+      speak(server(), `/devices/${device.id}/event`, {
+        method: 'PUT',
+        as: `Thing ${device.token}`,
+        raw,
+        headers: { 'content-encoding': encoding },
+      });
+    const bytes = Buffer.from('{"eventType":"packed"}');
+    for (const [encoding, raw] of [
+      ['gzip', gzipSync(bytes)],
+      ['x-gzip', gzipSync(bytes)],
+      ['GZIP', gzipSync(bytes)],
+      ['deflate', deflateSync(bytes)],
+      ['br', brotliCompressSync(bytes)],
+      ['zstd', zstdCompressSync(bytes)],
+      ['identity', bytes],
+    ] as const)
+      assert.equal((await packed(encoding, raw)).status, 204, encoding);
+    assert.deepEqual(codeOf(await packed('gzip', bytes)), [400, 'bad_request']);
+    assert.deepEqual(codeOf(await packed('gzip', gzipSync(bytes).subarray(0, 20))), [400, 'bad_request']);
+    assert.deepEqual(codeOf(await packed('gzip, gzip', bytes)), [415, 'unsupported_media_type']);
+    const bomb = gzipSync(Buffer.alloc(bytesMax + 1, 'x'));
+    assert.deepEqual(codeOf(await packed('gzip', bomb)), [413, 'too_large']);
+    const bulk = (raw: Uint8Array) =>
+      speak(server(), `/devices/${device.id}/bulkData/empty`, {
+        as: `Thing ${device.token}`,
+        raw,
+        headers: { 'content-encoding': 'x-gzip' },
+      });
+    for (const nothing of [Buffer.alloc(0), gzipSync(Buffer.alloc(0))]) {
+      assert.equal((await bulk(nothing)).status, 202);
+      assert.equal((await lastBytes(server(), device)).length, 0);
+    }
   });
 
   test('what is not sound JSON is refused', async () => {

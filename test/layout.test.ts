@@ -31,7 +31,7 @@ const importTable = `
 | app.ts | config.ts, data-dir.ts, log.ts, loop.ts, http, socket, mqtt, outbound, domain, store |
 | http, socket, mqtt, outbound | domain, log.ts, loop.ts, network.ts, config.ts (types) |
 | domain | store, batch.ts, network.ts, log.ts (types) |
-| store | db, domain (pure types) |
+| store | db, domain/json.ts, domain (pure types) |
 | db | store/dialect.ts, store/schema.ts (types) |
 | client | domain/device/state.ts, domain/webhook/signature.ts, socket/protocol.ts |
 | fleet | client, app.ts, config.ts, domain |
@@ -41,6 +41,8 @@ const importTable = `
 
 /** Every dependency has a home, and nobody else imports it, not even its types. */
 const packageHomes: Record<string, string> = {
+  '@remix-run/multipart-parser': 'domain',
+  '@rgrove/parse-xml': 'domain',
   aedes: 'mqtt',
   ajv: 'domain, http',
   'ajv-formats': 'domain, http',
@@ -48,7 +50,6 @@ const packageHomes: Record<string, string> = {
   'csv-parse': 'http',
   express: 'http',
   'express-rate-limit': 'http',
-  'fast-xml-parser': 'http',
   helmet: 'http',
   'js-yaml': 'http',
   json5: 'domain',

@@ -483,7 +483,13 @@ suite('the document and what goes over the wire agree', () => {
       { ...thing, label: 'a' },
     );
     await ask('post', '/messages/{subtopic}', 202, { ...asDevice, body: {} }, { subtopic: 'a/b' });
-    await ask('post', '/messages', 415, { ...asDevice, raw: 'x' });
+    await ask('post', '/messages', 202, { ...asDevice, raw: 'x' });
+    const unknown = { 'content-type': 'text/plain; charset=x-klingon' };
+    await ask('post', '/messages', 415, {
+      raw: 'x',
+      key: null,
+      headers: { ...asDevice.headers, ...unknown },
+    });
     const large = new Uint8Array(16 * 1_024 * 1_024 + 1);
     await ask(
       'post',

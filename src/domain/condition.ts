@@ -1,6 +1,6 @@
 /** A condition on a JSON payload: comparisons of what a path leads to, joined by all, any and their opposites. */
 import { z } from 'zod';
-import { numberOf } from './json.ts';
+import { type ExactNumber, isSameNumber, numberOf } from './json.ts';
 import { lookUp, parsePath } from './template.ts';
 
 const depthMax = 16;
@@ -14,7 +14,8 @@ type Op = (typeof ops)[number];
 const otherNames: Readonly<Record<string, Op>> = { '==': '=', '<>': '!=' };
 const joins = ['all', 'any', 'not_all', 'not_any'] as const;
 
-export type Comparison = { path: string; op: Op; value?: number | string | boolean | null | undefined };
+type Value = number | ExactNumber | string | boolean | null;
+export type Comparison = { path: string; op: Op; value?: Value | undefined };
 export type Condition =
   | Comparison
   | { all: Condition[] }
@@ -22,6 +23,7 @@ export type Condition =
   | { not_all: Condition[] }
   | { not_any: Condition[] };
 
+const numberSchema = z.custom<number | ExactNumber>((value) => numberOf(value) !== null);
 const comparisonSchema = z
   .strictObject({
     path: z
@@ -30,7 +32,7 @@ const comparisonSchema = z
       .refine((path) => parsePath(path) !== null, 'must be a path like "a.b[0].c"'),
     op: z.preprocess((op) => (typeof op === 'string' ? (otherNames[op] ?? op) : op), z.enum(ops)),
     value: z
-      .union([z.number(), z.string().max(valueCharactersMax), z.boolean(), z.null()], {
+      .union([numberSchema, z.string().max(valueCharactersMax), z.boolean(), z.null()], {
         error: `must be a number, true, false, null or a text of at most ${valueCharactersMax} characters`,
       })
       .optional(),
@@ -44,7 +46,7 @@ function problemOfValue(op: Op, value: Comparison['value']): string | null {
   if (op === 'exists')
     return value === undefined || typeof value === 'boolean' ? null : 'must be true or false';
   if (value === undefined) return 'is missing';
-  if (op === '=' || op === '!=' || typeof value === 'number') return null;
+  if (op === '=' || op === '!=' || numberOf(value) !== null) return null;
   return `must be a number, since "${op}" compares numbers`;
 }
 
@@ -118,12 +120,16 @@ function holdsFor(condition: Condition, scope: unknown): boolean {
 }
 
 function compares({ op, value }: Comparison, found: unknown): boolean {
-  const number = numberOf(found);
-  if (op === '=') return (number ?? found) === value;
-  if (op === '!=') return (number ?? found) !== value;
-  if (number === null || typeof value !== 'number') return false;
-  if (op === '>') return number > value;
-  if (op === '>=') return number >= value;
-  if (op === '<') return number < value;
-  return number <= value;
+  if (op === '=') return isSame(found, value);
+  if (op === '!=') return !isSame(found, value);
+  const [number, limit] = [numberOf(found), numberOf(value)];
+  if (number === null || limit === null) return false;
+  if (op === '>') return number > limit;
+  if (op === '>=') return number >= limit;
+  if (op === '<') return number < limit;
+  return number <= limit;
+}
+
+function isSame(found: unknown, value: unknown): boolean {
+  return found === value || isSameNumber(found, value);
 }

@@ -1,7 +1,7 @@
 /** Rooms take `unknown` from outside and parse it once, here, into what they work with. */
 import { z } from 'zod';
 import { Fault, type Problem } from './fault.ts';
-import { isMembers, type Members } from './json.ts';
+import { type ExactNumber, isExactNumber, isMembers, type Members } from './json.ts';
 
 const problemsMax = 20;
 
@@ -48,21 +48,24 @@ export const nameSchema = z
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses.
   .regex(/^[^\u0000-\u001f\u007f]*$/, 'must not hold control characters');
 
+/** A whole number beyond those that JavaScript knows. */
+const exactIntegerSchema = z.custom<ExactNumber>(
+  (value) => isExactNumber(value) && /^-?\d+$/.test(value.rawJSON),
+);
+
 /** Numbers are taken as the text they are written as: event ids in the wild are often digits. */
 export const eventIdSchema = z
-  .union([z.string(), z.int().transform(String)])
+  .union([z.string(), z.int().transform(String), exactIntegerSchema.transform((number) => number.rawJSON)])
   .pipe(nameSchema)
   .refine((text) => !text.includes('/'), 'must not hold a slash');
 
 /** Members as they are: the values inside may be numbers that only their text holds exactly, and must not be copied. */
 export const membersSchema = z.custom<Members>(isMembers, 'must be an object');
 
-export const metadataSchema = z
-  .record(z.string(), z.json())
-  .refine(
-    (value) => JSON.stringify(value).length <= metadataBytesMax,
-    `at most ${metadataBytesMax} characters of JSON`,
-  );
+export const metadataSchema = membersSchema.refine(
+  (value) => JSON.stringify(value).length <= metadataBytesMax,
+  `at most ${metadataBytesMax} characters of JSON`,
+);
 
 /** An RFC 3339 instant, as milliseconds. */
 export const instantSchema = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text));

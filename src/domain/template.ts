@@ -5,6 +5,7 @@
 
 import { Fault } from './fault.ts';
 import { isExactNumber } from './json.ts';
+import { isXmlList, textOfXml } from './xml.ts';
 
 export type Path = readonly (string | number)[];
 /** Literal texts and paths in turn. */
@@ -49,10 +50,12 @@ export function hasTemplate(text: string): boolean {
 export function lookUp(path: Path, scope: unknown): unknown {
   let node = scope;
   for (const step of path) {
+    // A sender with one of a thing has no list of it: the first stands for all where no place is named.
+    if (typeof step === 'string' && isXmlList(node)) [node] = node;
     if (!isNode(node) || !Object.hasOwn(node, step)) return undefined;
     node = (node as Record<string | number, unknown>)[step];
   }
-  return node;
+  return isXmlList(node) ? node : (textOfXml(node) ?? node);
 }
 
 /** An object or an array: what a path can go into. A number that is kept exactly is a leaf. */
@@ -95,7 +98,7 @@ export function renderTemplate(template: Template, scope: unknown, tellEmpty?: T
 
 export function textOf(value: unknown): string {
   if (value === undefined || value === null) return '';
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  return typeof value === 'object' ? (textOfXml(value) ?? JSON.stringify(value)) : String(value);
 }
 
 /** A JSON value whose texts may hold templates, parsed once and filled for every call. */

@@ -3,11 +3,12 @@
  * is what its documents say, `PATCH` what its clients send. Creating answers `{"webhooks": [...]}` as the product does,
  * or the bare list of the documents when `Accept-Version: seed` asks for it.
  */
-import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
+import type { Express, Request, RequestHandler, Response } from 'express';
 import { type Caller, requireScope, type Scope } from '../domain/access/caller.ts';
+import { readJsonBody } from '../domain/body.ts';
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
-import { requireShallow } from '../domain/json.ts';
+import { readMediaType } from '../domain/media-type.ts';
 import {
   createThingWebhooks,
   getThingWebhook,
@@ -17,8 +18,9 @@ import {
   replaceThingWebhook,
 } from '../domain/webhook/thing-webhook.ts';
 import type { Gate } from './auth.ts';
+import { createReadBytes } from './body.ts';
 import { answerFaults } from './fault.ts';
-import { mediaTypeOf, readNumber } from './request.ts';
+import { readNumber } from './request.ts';
 
 const prefixes = ['/svcwebhooks', ''];
 const bodyBytesMax = 1_024 * 1_024;
@@ -26,14 +28,14 @@ const bodyBytesMax = 1_024 * 1_024;
 type Room = (caller: Caller, request: Request, response: Response) => Promise<void>;
 
 export function useMainfluxWebhooks(app: Express, { ctx, gate }: { ctx: Context; gate: Gate }): void {
-  const readBody: RequestHandler[] = [
-    (request, _response, next) => {
-      if (mediaTypeOf(request.get('content-type')) !== 'application/json')
-        throw new Fault('unsupported_media_type', 'send application/json');
-      next();
-    },
-    express.json({ limit: bodyBytesMax, verify: (_request, _response, bytes) => requireShallow(bytes) }),
-  ];
+  const readBytes = createReadBytes(bodyBytesMax);
+  const readBody: RequestHandler = async (request, response, next) => {
+    const contentType = request.get('content-type');
+    if (readMediaType(contentType).type !== 'application/json')
+      throw new Fault('unsupported_media_type', 'send application/json');
+    request.body = readJsonBody(await readBytes(request, response), contentType);
+    next();
+  };
   // Mainflux's own form of errors. What ours would call unprocessable is bad input there.
   const errors = answerFaults(ctx.log, (response, { status, detail }) => {
     response.status(status === 422 ? 400 : status).json({ error: detail });
@@ -53,7 +55,7 @@ export function useMainfluxWebhooks(app: Express, { ctx, gate }: { ctx: Context;
     (request, response) =>
       room(response.locals.caller as Caller, request, response);
   const read = (room: Room) => [authorize('read'), enter(room), errors];
-  const write = (room: Room) => [authorize('manage'), ...readBody, enter(room), errors];
+  const write = (room: Room) => [authorize('manage'), readBody, enter(room), errors];
 
   for (const prefix of prefixes) {
     app.post(

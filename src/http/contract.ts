@@ -24,6 +24,8 @@ type Operation = {
 type Document = { paths: Record<string, Record<string, Operation> & { parameters?: Parameter[] }> };
 
 export type Contract = {
+  /** The media types of bodies that a route takes; none where it takes no body. */
+  mediaTypes(method: string, path: string): readonly string[];
   /**
    * Throws `bad_request` with every problem, or `unsupported_media_type`. Answers the query with its numbers as
    * numbers. `path` is as in the document, `{id}` and all; `mediaType` without its parameters.
@@ -96,6 +98,10 @@ export function createContract(file: string): Contract {
   }
 
   return {
+    mediaTypes(method, path) {
+      const declared = operationOf(method, path).requestBody;
+      return declared ? Object.keys(at(declared).content) : [];
+    },
     checkRequest({ method, path, query, mediaType, body }) {
       const read = checkQuery(method, path, query);
       const declared = operationOf(method, path).requestBody;

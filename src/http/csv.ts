@@ -1,7 +1,7 @@
 /** Devices as a table: what people fill in by hand, read into what `POST /devices` takes as JSON. */
 import { parse } from 'csv-parse/sync';
 import { Fault } from '../domain/fault.ts';
-import { readJson } from '../domain/json.ts';
+import { readJsonText } from '../domain/json.ts';
 
 /** The columns: name, group_id or group, type, tags (parted by semicolons), metadata (JSON). Empty cells are left out. */
 export function devicesOfCsv(text: string): unknown[] {
@@ -25,7 +25,6 @@ function tagsOf(text: string): string[] {
     .filter(Boolean);
 }
 
-/** Its numbers are those of JSON bodies of the same route. */
 function metadataOf(text: string, what: string): unknown {
-  return readJson(Buffer.from(text), { what, isCall: true });
+  return readJsonText(text, what);
 }

@@ -4,12 +4,12 @@
  * of the scope `publish` may speak for any device of its project.
  */
 
-import express, { type Express, type Request, type Response } from 'express';
+import type { Express, Request, Response } from 'express';
 import { requireScope } from '../domain/access/caller.ts';
+import { toUtf8 } from '../domain/charset.ts';
 import type { Context } from '../domain/context.ts';
 import { authenticateDevice } from '../domain/device/connection.ts';
 import { createFloods } from '../domain/device/flood.ts';
-import { isJsonType } from '../domain/event/event.ts';
 import { type Sender, senderOf } from '../domain/event/origin.ts';
 import { Fault } from '../domain/fault.ts';
 import {
@@ -18,9 +18,11 @@ import {
   publishEventJson,
   publishMessageBytes,
 } from '../domain/intake/publish.ts';
+import { isJsonType, isTextType, readMediaType } from '../domain/media-type.ts';
 import { callerOf } from './auth.ts';
+import { createReadBytes } from './body.ts';
 import type { CountFailures } from './limit.ts';
-import { type AddressOf, bytesOf, mediaTypeOf, pathNumber } from './request.ts';
+import { type AddressOf, pathNumber } from './request.ts';
 
 type Options = {
   ctx: Context;
@@ -28,12 +30,10 @@ type Options = {
   countFailures: CountFailures;
 };
 
-const messageTypes = 'send application/json, application/senml+json or application/senml+cbor';
-
 export function useDeviceDoor(app: Express, options: Options): void {
   const { ctx } = options;
   const floods = createFloods(() => performance.now());
-  const readBody = express.raw({ type: () => true, limit: messageBytesMax });
+  const readBytes = createReadBytes(messageBytesMax);
 
   /** Who speaks is settled before the body is read. */
   const identify = async (request: Request, response: Response, next: () => void) => {
@@ -43,30 +43,35 @@ export function useDeviceDoor(app: Express, options: Options): void {
     );
     next();
   };
-  const said = (request: Request, response: Response): { sender: Sender; body: Uint8Array } => {
+  const said = async (
+    request: Request,
+    response: Response,
+  ): Promise<{ sender: Sender; body: Uint8Array }> => {
     const sender = response.locals.sender as Sender;
-    const body = bytesOf(request);
+    const body = await readBytes(request, response);
     if (!floods.take(sender.device.id, body.length))
       throw new Fault('too_many', 'the device sends too fast', { retryAfter: 1 });
     return { sender, body };
   };
 
-  app.put('/devices/:id/event', identify, readBody, async (request, response) => {
-    const { sender, body } = said(request, response);
-    await publishEventJson(ctx, sender, body);
+  app.put('/devices/:id/event', identify, async (request, response) => {
+    const { sender, body } = await said(request, response);
+    await publishEventJson(ctx, sender, toUtf8(body, readMediaType(request.get('content-type')).charset));
     response.status(204).end();
   });
-  app.post('/devices/:id/bulkData/:label', identify, readBody, async (request, response) => {
-    const { sender, body } = said(request, response);
+  app.post('/devices/:id/bulkData/:label', identify, async (request, response) => {
+    const { sender, body } = await said(request, response);
     await publishBulk(ctx, sender, String(request.params.label), body);
     response.status(202).end();
   });
-  app.post(['/messages', '/messages/*subtopic'], identify, readBody, async (request, response) => {
-    const { sender, body } = said(request, response);
-    const mediaType = mediaTypeOf(request.get('content-type'));
-    if (mediaType === null || !(isJsonType(mediaType) || mediaType === 'application/senml+cbor'))
-      throw new Fault('unsupported_media_type', messageTypes);
-    await publishMessageBytes(ctx, sender, { type: subtopicOf(request), mediaType, bytes: body });
+  app.post(['/messages', '/messages/*subtopic'], identify, async (request, response) => {
+    const { sender, body } = await said(request, response);
+    const { type, charset } = readMediaType(request.get('content-type'));
+    // Under a type that says no more than "text" or "bytes" a message is what it is over MQTT, which has no types.
+    const mediaType = type !== null && (isJsonType(type) || !isTextType(type)) ? type : null;
+    const isText = charset !== null || (mediaType !== null && isJsonType(mediaType));
+    const bytes = isText ? toUtf8(body, charset) : body;
+    await publishMessageBytes(ctx, sender, { type: subtopicOf(request), mediaType, bytes });
     response.status(202).end();
   });
 }

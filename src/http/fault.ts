@@ -46,7 +46,7 @@ export function statusOf(code: FaultCode | 'internal'): number {
 }
 
 /** Turns what a library threw at a request into a `Fault`, where it is one. */
-function faultOf(thrown: unknown): unknown {
+export function faultOf(thrown: unknown): unknown {
   const error = withoutDatabase(thrown);
   if (error instanceof Fault || typeof error !== 'object' || error === null) return error;
   const { status, message, errors, type } = error as {

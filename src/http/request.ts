@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Request } from 'express';
 import proxyAddr from 'proxy-addr';
 import { Fault } from '../domain/fault.ts';
+import { membersOf, readQuery } from '../domain/form.ts';
 import { plainAddress } from '../network.ts';
 
 export type AddressOf = (request: IncomingMessage) => string | null;
@@ -32,18 +33,26 @@ export function cookieOf(request: IncomingMessage, name: string): string | null 
   return null;
 }
 
-/** The query as names and values; the first where a name stands twice. */
+/** The query as names and values; the first where a name stands twice. Throws `bad_request` when it is no UTF-8. */
 export function queryOf(url: string): Record<string, string> {
-  const mark = url.indexOf('?');
-  const query: Record<string, string> = Object.create(null);
-  if (mark < 0) return query;
-  for (const [name, value] of new URLSearchParams(url.slice(mark + 1))) query[name] ??= value;
-  return query;
+  return membersOf(readQuery(rawQueryOf(url))).members;
 }
 
-/** The media type without its parameters; null when there is none. */
-export function mediaTypeOf(contentType: string | undefined): string | null {
-  return contentType?.split(';', 1)[0]?.trim().toLowerCase() || null;
+/** The part of a URL behind the question mark. */
+export function rawQueryOf(url: string): string {
+  const mark = url.indexOf('?');
+  return mark < 0 ? '' : url.slice(mark + 1);
+}
+
+/** The query as Express has it: a name that stands twice has a list. Throws `bad_request` when it is no UTF-8. */
+export function parseQuery(text: string | null): Record<string, string | string[]> {
+  const values = Map.groupBy(readQuery(text ?? ''), ([name]) => name);
+  return Object.fromEntries(
+    [...values].map(([name, fields]) => {
+      const [first = '', ...others] = fields.map(([, value]) => value);
+      return [name, others.length > 0 ? [first, ...others] : first];
+    }),
+  );
 }
 
 /** The body as bytes, where it was read as such; a request without one has none. */

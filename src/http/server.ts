@@ -17,7 +17,7 @@ import { answerFaults, sendProblem } from './fault.ts';
 import { useHealth } from './health.ts';
 import { createCountFailures, createRateLimit } from './limit.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import { type AddressOf, createAddressOf } from './request.ts';
+import { type AddressOf, createAddressOf, parseQuery } from './request.ts';
 import { useSession } from './session.ts';
 import { useTriggers } from './trigger.ts';
 
@@ -36,7 +36,7 @@ export function openHttp(options: { ctx: Context; config: Config; checkAnswers: 
   app
     .disable('x-powered-by')
     .disable('etag')
-    .set('query parser', 'simple')
+    .set('query parser', parseQuery)
     .set('trust proxy', config.trustProxy);
   const addressOf = createAddressOf(app.get('trust proxy fn'));
   const metrics = createMetrics(ctx);

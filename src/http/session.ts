@@ -1,12 +1,15 @@
 /** Signing in and out: the cookie that the console works with. */
 
-import express, { type Express, type Response } from 'express';
+import type { Express, Response } from 'express';
 import { signIn, signOut } from '../domain/access/session.ts';
+import { readJsonBody } from '../domain/body.ts';
 
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
+import { isJsonType, readMediaType } from '../domain/media-type.ts';
 import { countedAddress } from '../network.ts';
 import { sessionCookie } from './auth.ts';
+import { createReadBytes } from './body.ts';
 import type { RateLimit } from './limit.ts';
 import { type AddressOf, cookieOf } from './request.ts';
 
@@ -27,10 +30,16 @@ export function useSession(
       expires,
     });
 
-  app.post(path, express.json({ limit: bodyBytesMax }), async (request, response) => {
+  const readBytes = createReadBytes(bodyBytesMax);
+  app.post(path, async (request, response) => {
     // Counted before the password is looked at: who guesses must not learn from the attempts that are refused.
     await signInLimit(countedAddress(addressOf(request)), request, response);
-    const { token, expires_at, user } = await signIn(ctx, request.body, addressOf(request));
+    const contentType = request.get('content-type');
+    // A page of somebody else's may send any type but this one, and sign people in as it likes.
+    if (!isJsonType(readMediaType(contentType).type ?? ''))
+      throw new Fault('unsupported_media_type', 'send application/json');
+    const given = readJsonBody(await readBytes(request, response), contentType);
+    const { token, expires_at, user } = await signIn(ctx, given, addressOf(request));
     const expires = new Date(expires_at);
     setCookie(response, token, expires);
     response.status(201).json({ user, expires_at: expires.toISOString() });

@@ -4,11 +4,12 @@
  */
 
 import { createHash } from 'node:crypto';
-import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
+import type { Express, Request, RequestHandler, Response } from 'express';
 import { authenticateKey } from '../domain/access/authenticate.ts';
-
+import { readBase64Payload, readMembers, readPayload } from '../domain/body.ts';
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
+import type { Members } from '../domain/json.ts';
 import {
   type Call,
   type CallOptions,
@@ -20,14 +21,16 @@ import {
 } from '../domain/trigger/call.ts';
 import { fireLink, openLink, previewLink } from '../domain/trigger/link.ts';
 import { type Fired, fireTrigger, openTrigger, previewAction } from '../domain/trigger/trigger.ts';
-import { answerFaults, type ToldFault } from './fault.ts';
+import { createUnreadLog } from '../domain/trigger/trigger-log.ts';
+import { createReadBytes } from './body.ts';
+import { answerFaults, faultOf, type ToldFault } from './fault.ts';
 import type { CountFailures, RateLimit } from './limit.ts';
 import { confirmPage, donePage, faultPage } from './page.ts';
 import { reasonNotToFire } from './preview.ts';
-import { type AddressOf, bearerOf, bytesOf, queryOf, signalOf } from './request.ts';
-import { readBase64Payload, readMembers, readPayload, triggerBodyBytesMax } from './trigger-body.ts';
+import { type AddressOf, bearerOf, queryOf, rawQueryOf, signalOf } from './request.ts';
 
 const path = '/public-api/integration/webhooks';
+const bodyBytesMax = 256 * 1_024;
 const idempotencyKeyMax = 255;
 
 type Options = {
@@ -40,7 +43,8 @@ type Options = {
 
 export function useTriggers(app: Express, options: Options): void {
   const { ctx } = options;
-  const readBody = express.raw({ type: () => true, limit: triggerBodyBytesMax });
+  const readBytes = createReadBytes(bodyBytesMax);
+  const logUnread = createUnreadLog(ctx);
 
   /** Who calls is settled before the body is read. */
   const authorize: RequestHandler = async (request, response, next) => {
@@ -49,36 +53,62 @@ export function useTriggers(app: Express, options: Options): void {
   };
   const admitted = (response: Response) => response.locals.caller as TriggerCaller;
 
-  app.post(path, authorize, readBody, async (request, response) => {
-    const query = queryOf(request.url);
-    const caller = admitted(response);
-    const body = bytesOf(request);
-    // A page that asked first posts the address it was opened at, with its payload.
-    const given = query.payload === undefined ? {} : readBase64Payload(query.payload);
-    const members = { ...given, ...readMembers(body, request.get('content-type')) };
-    const { call, options: how } = callOfMembers(members, query);
-    sendFired(request, response, await fireTrigger(ctx, caller, requestOf(request, call, how, 'post', body)));
+  /** What `read` makes of a call; one that can't be read is refused, and its sender finds it in the trigger log. */
+  async function reading<T>(request: Request, response: Response, read: () => T | Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (thrown) {
+      const error = faultOf(thrown);
+      if (error instanceof Fault) {
+        const query = new URLSearchParams(rawQueryOf(request.url));
+        const { event_id, eventId } = (response.locals.members ?? {}) as Members;
+        const inQuery = query.get('event_id') ?? query.get('eventId');
+        const event = request.params.event_id ?? event_id ?? eventId ?? inQuery;
+        const source = request.method === 'POST' ? 'post' : 'get';
+        await logUnread(admitted(response), { event, source }, error);
+      }
+      throw error;
+    }
+  }
+
+  app.post(path, authorize, async (request, response) => {
+    const asked = await reading(request, response, async () => {
+      const body = await readBytes(request, response);
+      const query = queryOf(request.url);
+      // A page that asked first posts the address it was opened at, with its payload.
+      const given = readBase64Payload(query.payload ?? '');
+      const { members: own, leftOut } = readMembers(body, request.get('content-type'));
+      const members = { ...given, ...own };
+      response.locals.members = members;
+      const { call, options: how } = callOfMembers(members, query, leftOut);
+      return requestOf(request, call, how, 'post', body);
+    });
+    sendFired(request, response, await fireTrigger(ctx, admitted(response), asked));
   });
 
-  app.post(`${path}/:event_id`, authorize, readBody, async (request, response) => {
-    const query = queryOf(request.url);
-    const caller = admitted(response);
-    const body = bytesOf(request);
-    const payload = readPayload(body, request.get('content-type'));
-    const { call, options: how } = callOfPayload(String(request.params.event_id), payload, query);
-    sendFired(request, response, await fireTrigger(ctx, caller, requestOf(request, call, how, 'post', body)));
+  app.post(`${path}/:event_id`, authorize, async (request, response) => {
+    const asked = await reading(request, response, async () => {
+      const body = await readBytes(request, response);
+      const { payload, leftOut } = readPayload(body, request.get('content-type'));
+      const eventId = String(request.params.event_id);
+      const { call, options: how } = callOfPayload(eventId, payload, queryOf(request.url), leftOut);
+      return requestOf(request, call, how, 'post', body);
+    });
+    sendFired(request, response, await fireTrigger(ctx, admitted(response), asked));
   });
 
   app.get(path, authorize, async (request, response) => {
-    const query = queryOf(request.url);
     const caller = admitted(response);
-    const members = query.payload === undefined ? {} : readBase64Payload(query.payload);
-    const { call, options: how } = callOfMembers(members, query);
-    const asked = requestOf(request, call, how, 'get', Buffer.alloc(0));
+    const asked = await reading(request, response, () => {
+      const query = queryOf(request.url);
+      const { call, options: how } = callOfMembers(readBase64Payload(query.payload ?? ''), query);
+      return requestOf(request, call, how, 'get', Buffer.alloc(0));
+    });
     const notMeant = request.method === 'HEAD' ? 'HEAD' : reasonNotToFire(request.headers);
     const opened = await openTrigger(ctx, caller, asked, notMeant);
     if ('seen' in opened) response.status(204).end();
-    else if ('ask' in opened) sendPreview(request, response, await previewAction(ctx, opened.ask, call));
+    else if ('ask' in opened)
+      sendPreview(request, response, await previewAction(ctx, opened.ask, asked.call));
     else sendFired(request, response, await fireTrigger(ctx, caller, asked));
   });
 
@@ -102,8 +132,9 @@ export function useTriggers(app: Express, options: Options): void {
     response.locals.link = link;
     next();
   };
-  app.post('/l/:token', admitLink, readBody, async (request, response) => {
+  app.post('/l/:token', admitLink, async (request, response) => {
     const link = response.locals.link as OpenedLink;
+    await readBytes(request, response);
     const how = readOptions(queryOf(request.url));
     const from = { address: options.addressOf(request), userAgent: request.get('user-agent') ?? null };
     const idempotency = idempotencyOf(request, Buffer.alloc(0));
@@ -129,7 +160,7 @@ async function authenticate(
   response: Response,
 ): Promise<TriggerCaller> {
   const address = addressOf(request);
-  const query = queryOf(request.url);
+  const query = Object.fromEntries(new URLSearchParams(rawQueryOf(request.url)));
   const secret = request.get('x-webhook-apikey') ?? bearerOf(request) ?? query.api_key ?? query.apiKey;
   const key = await countFailures(request, response, async () => {
     if (!secret) throw new Fault('bad_key', 'no key was given: send it as the header x-webhook-apikey');

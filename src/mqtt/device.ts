@@ -203,5 +203,5 @@ async function take(
   else if (said.what === 'bulk') await publishBulk(ctx, sender, said.name, bytes);
   else if (said.what === 'message')
     await publishMessageBytes(ctx, sender, { type: said.name, mediaType: null, bytes });
-  else await takeReceipts(ctx, sender.device, readJson(bytes, { isCall: true }));
+  else await takeReceipts(ctx, sender.device, readJson(bytes, { isLenient: true }));
 }

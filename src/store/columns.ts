@@ -1,4 +1,5 @@
 /** How values stand in columns: instants are integers already, a flag is 0 or 1, anything else is JSON text. */
+import { parseJsonExactly } from '../domain/json.ts';
 
 /** A change to some members of a noun: what is undefined stays as it is. */
 export type Change<T> = { [K in keyof T]?: T[K] | undefined };
@@ -31,9 +32,11 @@ export function toJson(value: unknown): string | null | undefined {
   return value === undefined || value === null ? value : JSON.stringify(value);
 }
 
-/** Reads what `toJson` wrote: the store trusts its own rows, so the caller names the type. */
+/**
+ * Reads what `toJson` wrote, its numbers as they were: the store trusts its own rows, so the caller names the type.
+ */
 export function fromJson<T>(text: string): T;
 export function fromJson<T>(text: string | null): T | null;
 export function fromJson<T>(text: string | null): T | null {
-  return text === null ? null : (JSON.parse(text) as T);
+  return text === null ? null : (parseJsonExactly(text) as T);
 }

@@ -26,6 +26,7 @@ import { originOf } from '../event/origin.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
 import { flagSchema, idSchema, instant, parseInput, timedPageSchema } from '../input.ts';
+import { parseJsonExactly } from '../json.ts';
 import { readyRules } from './alarm-rule.ts';
 import { alarmLevels } from './level.ts';
 import { keptOf, shortObservation, wholeObservation } from './observation.ts';
@@ -167,7 +168,7 @@ export async function listAlarms(ctx: Pick<Context, 'db'>, caller: Caller, input
 export async function getAlarm(ctx: Pick<Context, 'db'>, caller: Caller, id: string) {
   const alarm = await requireAlarm(ctx.db, caller, id);
   const observation = Buffer.from(await wholeObservation(ctx.db, alarm)).toString('utf8');
-  return viewAlarm(alarm, JSON.parse(observation) as unknown);
+  return viewAlarm(alarm, parseJsonExactly(observation));
 }
 
 const noteSchema = z.strictObject({ note: z.string().trim().min(1).max(2_000) });

@@ -6,6 +6,7 @@ import { deleteFiring, type Firing, selectFirings } from '../../store/firing.ts'
 import type { Db } from '../../store/schema.ts';
 import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
+import { parseJsonExactly } from '../json.ts';
 import type { TriggerCaller, TriggerRequest } from '../trigger/call.ts';
 import { fireTrigger } from '../trigger/trigger.ts';
 import { recordRefusal } from '../trigger/trigger-log.ts';
@@ -73,7 +74,7 @@ async function withObservation(
 ): Promise<TriggerRequest> {
   const alarm = 'observation' in payload ? undefined : await selectAlarm(db, projectId, alarmId);
   if (!alarm) return request;
-  const observation: unknown = JSON.parse(Buffer.from(await wholeObservation(db, alarm)).toString('utf8'));
+  const observation = parseJsonExactly(Buffer.from(await wholeObservation(db, alarm)).toString('utf8'));
   return {
     ...request,
     call: { ...request.call, payload: { ...payload, observation } },

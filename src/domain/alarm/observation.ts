@@ -4,6 +4,7 @@ import { isLarge, selectEvent } from '../../store/event.ts';
 import type { Db } from '../../store/schema.ts';
 import { wholeBodyOf } from '../event/body.ts';
 import type { EventWithBody } from '../event/event.ts';
+import { parseJsonExactly } from '../json.ts';
 
 /** What an alarm keeps of the message that raises it. */
 export function keptOf(event: EventWithBody): Pick<Alarm, 'eventId' | 'observation'> {
@@ -12,7 +13,7 @@ export function keptOf(event: EventWithBody): Pick<Alarm, 'eventId' | 'observati
 
 /** What the alarm itself knows: the message, or in place of a large one the event to read it from. */
 export function shortObservation({ observation, eventId }: Alarm): unknown {
-  return observation === null ? { event_id: eventId } : (JSON.parse(observation) as unknown);
+  return observation === null ? { event_id: eventId } : parseJsonExactly(observation);
 }
 
 /** The whole message, as it came; in place of a large one whose event is gone, what the alarm knows. */

@@ -15,7 +15,7 @@ import { requireTarget } from '../device/device.ts';
 import { isState } from '../device/in-force.ts';
 import { type Target, targetSchema } from '../device/target.ts';
 import { Fault } from '../fault.ts';
-import { cursorOf, instant, pageSchema, parseInput } from '../input.ts';
+import { cursorOf, instant, membersSchema, pageSchema, parseInput } from '../input.ts';
 import { boundWarnings } from '../warning.ts';
 import { type CommandCoverage, coverageOfCommands, hasEnded } from './coverage.ts';
 import { issue } from './issue.ts';
@@ -25,7 +25,7 @@ import { sendEnds } from './send.ts';
 
 const commandSchema = z.strictObject({
   function: z.string(),
-  params: z.record(z.string(), z.json()).default({}),
+  params: membersSchema.default({}),
   target: targetSchema,
 });
 

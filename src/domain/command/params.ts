@@ -7,8 +7,10 @@ import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.
 import addFormats from 'ajv-formats';
 import { Fault, type Problem } from '../fault.ts';
 import { placeOf, placeOfPointer } from '../input.ts';
+import { isExactNumber } from '../json.ts';
 import { isBlank, type JsonTemplate, type Path, parseJsonTemplate, textOfPath } from '../template.ts';
 import { cutText } from '../warning.ts';
+import { textOfXml } from '../xml.ts';
 import { entryOf, type FunctionEntry } from './function-catalogue.ts';
 
 type Params = Record<string, unknown>;
@@ -41,7 +43,7 @@ function validatorOf(key: string, schema: () => object): ValidateFunction {
  */
 export function parseStepParams(functionName: string, given: Params): StepParams {
   const entry = entryOf(functionName);
-  const own = withoutBlanks(entry, given);
+  const own = withoutBlanks(entry, asAsked(entry, given));
   const parsed = Object.entries({ ...entry.defaults, ...own }).map(([name, value]) => ({
     name,
     value,
@@ -64,7 +66,7 @@ export function parseStepParams(functionName: string, given: Params): StepParams
     required,
   }));
   respell(entry, settled);
-  if (!coerceParams(validate, settled)) throw badParams(functionName, problemsOf(validate));
+  if (!coerceParams(validate, entry, settled)) throw badParams(functionName, problemsOf(validate));
   return { settled, templates };
 }
 
@@ -78,10 +80,14 @@ export function fillParams(
   const warnings: string[] = [];
   if (templates.length === 0)
     return { params: withName(functionName, settled, actionName, warnings), warnings };
+  const { properties } = entryOf(functionName).params;
   const filled = { ...settled };
   for (const { name, template, isDefault } of templates) {
     const empty: Path[] = [];
-    const value = template.fill(scope, (path) => empty.push(path));
+    const value = valueAsAsked(
+      properties[name],
+      template.fill(scope, (path) => empty.push(path)),
+    );
     if (!isDefault && empty.length > 0) {
       if (isBlank(value)) warnings.push(`${name} is empty`);
       else for (const path of empty) warnings.push(`${name}: ${textOfPath(path)} is empty`);
@@ -98,7 +104,7 @@ export function readParams(functionName: string, given: Params): FilledParams {
   if (parseJsonTemplate(given).templated)
     throw new Fault('bad_params', 'a command issued directly has no call for templates to look into');
   const warnings: string[] = [];
-  const params = { ...withoutBlanks(entry, given) };
+  const params = { ...withoutBlanks(entry, asAsked(entry, given)) };
   cutTexts(entry, params, warnings);
   respell(entry, params);
   requireFit(functionName, params);
@@ -129,12 +135,48 @@ function wholeValidatorOf(functionName: string): ValidateFunction {
 
 function requireFit(functionName: string, params: Params): void {
   const validate = wholeValidatorOf(functionName);
-  if (!coerceParams(validate, params)) throw badParams(functionName, problemsOf(validate));
+  if (!coerceParams(validate, entryOf(functionName), params))
+    throw badParams(functionName, problemsOf(validate));
 }
 
-/** Whether the params fit; they are coerced where they stand. */
-function coerceParams(validate: ValidateFunction, params: Params): boolean {
-  return validate(params);
+/**
+ * Whether the params fit; they are coerced where they stand. Ajv knows JavaScript's numbers alone: an exact one is shown
+ * as the nearest of those, and is itself again afterwards unless it is one that we count with.
+ */
+function coerceParams(
+  validate: ValidateFunction,
+  { params: { properties } }: FunctionEntry,
+  params: Params,
+): boolean {
+  const exact = Object.entries(params).flatMap(([name, value]) =>
+    isExactNumber(value) ? [{ name, value }] : [],
+  );
+  for (const { name, value } of exact) {
+    const nearest = Number(value.rawJSON);
+    params[name] = Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, nearest));
+  }
+  const fits = validate(params);
+  for (const { name, value } of exact) {
+    if (typeof params[name] === 'string') params[name] = value.rawJSON;
+    else if (!fits || properties[name]?.maximum === undefined) params[name] = value;
+  }
+  return fits;
+}
+
+/** Where a text is asked for, elements of XML and numbers are the texts they are written as. */
+function asAsked({ params: { properties } }: FunctionEntry, given: Params): Params {
+  return Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [name, valueAsAsked(properties[name], value)]),
+  );
+}
+
+function valueAsAsked(
+  schema: FunctionEntry['params']['properties'][string] | undefined,
+  value: unknown,
+): unknown {
+  if (schema === undefined || schema.type === 'object') return value;
+  if (schema.type === 'string' && isExactNumber(value)) return value.rawJSON;
+  return textOfXml(value) ?? value;
 }
 
 function cutTexts({ texts = [], params: { properties } }: FunctionEntry, params: Params, warnings: string[]) {
@@ -172,9 +214,10 @@ function respell({ params: { properties } }: FunctionEntry, params: Params): voi
 }
 
 function leaveOutUnusable(functionName: string, params: Params, warnings: string[]): void {
-  const { required = [] } = entryOf(functionName).params;
+  const entry = entryOf(functionName);
+  const { required = [] } = entry.params;
   const validate = wholeValidatorOf(functionName);
-  if (coerceParams(validate, params)) return;
+  if (coerceParams(validate, entry, params)) return;
   for (const error of validate.errors ?? []) {
     const name = error.instancePath.split('/')[1] ?? '';
     if (!Object.hasOwn(params, name) || required.includes(name)) continue;

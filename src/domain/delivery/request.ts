@@ -5,9 +5,10 @@
 
 import type { Context } from '../context.ts';
 import { bodyOf, wholeBodyOf } from '../event/body.ts';
-import { isJsonType, payloadOf, type StoredEvent } from '../event/event.ts';
+import { payloadOf, type StoredEvent } from '../event/event.ts';
 import { Fault } from '../fault.ts';
 import { instant } from '../input.ts';
+import { isJsonType } from '../media-type.ts';
 import type { Template } from '../template.ts';
 import type { ReadyWebhook } from '../webhook/ready-webhook.ts';
 import { createSigner, type Signer } from '../webhook/signature.ts';

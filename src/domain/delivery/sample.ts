@@ -33,7 +33,7 @@ export const sampleSchema = z.strictObject({
   type: nameSchema.optional(),
   label: nameSchema.optional(),
   /** What is said; for bulk data a text, of an alarm the message that raises it. */
-  data: z.json().optional(),
+  data: z.unknown().optional(),
   device_id: idSchema.optional(),
 });
 type Sample = z.output<typeof sampleSchema>;

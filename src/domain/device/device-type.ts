@@ -20,7 +20,7 @@ import type { Caller } from '../access/caller.ts';
 import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
-import { instant, nameSchema, pageSchema, parseInput } from '../input.ts';
+import { instant, membersSchema, nameSchema, pageSchema, parseInput } from '../input.ts';
 import { compileMessageSchema } from './message-schema.ts';
 
 const messageTypesMax = 100;
@@ -33,7 +33,7 @@ const identifierSchema = z
 const messageTypeSchema = z.strictObject({
   id: identifierSchema,
   schema: z
-    .union([z.record(z.string(), z.json()), z.boolean()])
+    .union([membersSchema, z.boolean()])
     .default({})
     .refine(
       (schema) => JSON.stringify(schema).length <= schemaBytesMax,

@@ -47,9 +47,12 @@ export type MessageCheck = (payload: unknown) => string | null;
  * (`#/...`) and not recursive. Patterns run on RE2, in linear time, so what only backtracking can do (look-around,
  * back-references) is not taken. Formats we don't know are no constraint, as the specification has it.
  */
-export function compileMessageSchema(schema: object | boolean): MessageCheck {
-  if (Array.isArray(schema)) throw badSchema('schema: must be an object or a boolean');
-  requireLocalIds(schema, 0);
+export function compileMessageSchema(given: object | boolean): MessageCheck {
+  if (Array.isArray(given)) throw badSchema('schema: must be an object or a boolean');
+  requireLocalIds(given, 0);
+  // What is checked has JavaScript's numbers too.
+  const { plain } = withPlainNumbers(given);
+  const schema = plain as object | boolean;
   const nodes = measureSchema(schema);
   const bare = typeof schema === 'boolean' ? schema : withoutNames(schema);
   if (!meta.validateSchema(bare)) throw badSchema(firstProblem(meta.errors, 'schema'));

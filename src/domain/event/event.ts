@@ -1,5 +1,6 @@
 /** An event is what was said: by a device, by an alarm, by the server itself, or by a caller to a module. */
 import { parseJsonExactly } from '../json.ts';
+import { isJsonType } from '../media-type.ts';
 
 export const eventKinds = ['event', 'message', 'bulk', 'alarm', 'system', 'command'] as const;
 export type EventKind = (typeof eventKinds)[number];
@@ -46,10 +47,6 @@ export type StoredEvent = {
 
 /** An event on its way in: its body is at hand, whatever its size. */
 export type EventWithBody = StoredEvent & { body: Uint8Array };
-
-export function isJsonType(mediaType: string): boolean {
-  return mediaType === 'application/json' || mediaType.endsWith('+json');
-}
 
 /** What was said as a value, its large numbers exact; undefined when it is bytes. */
 export function payloadOf(event: { mediaType: string }, body: Uint8Array): unknown {

@@ -5,11 +5,11 @@
 
 import { z } from 'zod';
 import type { Context } from '../context.ts';
-import { isJsonType } from '../event/event.ts';
 import { originOf, type Sender } from '../event/origin.ts';
 import { Fault } from '../fault.ts';
 import { membersSchema, nameSchema, parseInput } from '../input.ts';
 import { readJson, requireShallowValue, withoutByteOrderMark } from '../json.ts';
+import { isJsonType } from '../media-type.ts';
 
 type PublishContext = Pick<Context, 'db' | 'now' | 'cache' | 'queues'>;
 

@@ -22,7 +22,15 @@ import { requireTarget } from '../device/device.ts';
 import { type Target, targetSchema } from '../device/target.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
-import { eventIdSchema, instant, nameSchema, pageSchema, parseInput, placeOf } from '../input.ts';
+import {
+  eventIdSchema,
+  instant,
+  membersSchema,
+  nameSchema,
+  pageSchema,
+  parseInput,
+  placeOf,
+} from '../input.ts';
 import { parsePath } from '../template.ts';
 
 const stepsMax = 50;
@@ -43,8 +51,7 @@ const whenSchema = conditionSchema.superRefine((when, ctx) => {
 
 const stepSchema = z.strictObject({
   function: z.string(),
-  params: z
-    .record(z.string(), z.json())
+  params: membersSchema
     .default({})
     .refine(
       (params) => JSON.stringify(params).length <= paramsCharactersMax,

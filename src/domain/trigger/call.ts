@@ -5,13 +5,16 @@
 import json5 from 'json5';
 import { Fault } from '../fault.ts';
 import { eventIdSchema } from '../input.ts';
-import { isMembers, type Members, requireShallow } from '../json.ts';
+import { isMembers, type Members, parseExactly, requireShallow, requireShallowValue } from '../json.ts';
+import { textOf } from '../template.ts';
 
 export type Call = {
   eventId: string;
   sensorData: Record<string, unknown> | null;
   payload: unknown;
   query: Record<string, string>;
+  /** What of the body was not taken, in words. */
+  leftOut?: readonly string[];
 };
 
 /** How the caller wants to be answered. Times in milliseconds, `quorum` in percent. */
@@ -56,6 +59,7 @@ const secretQueryNames = ['api_key', 'apiKey', 'payload'];
 export function callOfMembers(
   members: Members,
   query: Record<string, string>,
+  leftOut: readonly string[] = [],
 ): { call: Call; options: CallOptions } {
   const eventId = members.event_id ?? members.eventId ?? query.event_id ?? query.eventId;
   const payload = Object.fromEntries(Object.entries(members).filter(([name]) => !ownNames.has(name)));
@@ -65,50 +69,63 @@ export function callOfMembers(
       sensorData: readSensorData(members.sensor_data),
       payload,
       query: openQuery(query),
+      leftOut,
     },
     options: readOptions({ ...query, ...pick(members, optionNames) }),
   };
 }
 
-/** Reads a call whose body has a shape of its own: all of it is payload, the event stands in the path. */
+/**
+ * Reads a call whose body has a shape of its own: all of it is payload, the event stands in the path. A member
+ * `sensor_data` is sensor data where it is some; otherwise the sender means something else by that name.
+ */
 export function callOfPayload(
   eventId: string,
   payload: unknown,
   query: Record<string, string>,
+  leftOut: readonly string[] = [],
 ): { call: Call; options: CallOptions } {
-  const sensorData = isMembers(payload) ? readSensorData(payload.sensor_data) : null;
+  const sensorData = isMembers(payload) ? sensorDataOf(payload.sensor_data) : null;
   return {
-    call: { eventId: readEventId(eventId), sensorData, payload, query: openQuery(query) },
+    call: { eventId: readEventId(eventId), sensorData, payload, query: openQuery(query), leftOut },
     options: readOptions(query),
   };
+}
+
+/** The event that a call names, as far as that can be told of one that can't be read. */
+export function eventIdOf(value: unknown): string {
+  const parsed = eventIdSchema.safeParse(value);
+  return parsed.success ? parsed.data : '';
 }
 
 function readEventId(value: unknown): string {
   if (value === undefined || value === null || value === '')
     throw new Fault('bad_request', 'event_id is missing');
-  if (typeof value === 'number' && !Number.isSafeInteger(value)) {
-    throw new Fault('bad_request', 'event_id is too large a number: write it as text');
-  }
   const parsed = eventIdSchema.safeParse(value);
   if (!parsed.success)
     throw new Fault('bad_request', `event_id ${parsed.error.issues[0]?.message ?? 'is wrong'}`);
   return parsed.data;
 }
 
-/** An object, or the old text form `{id: 's1', value: '1'}`, which is JSON5. */
 function readSensorData(value: unknown): Record<string, unknown> | null {
   if (value === undefined || value === null) return null;
-  if (isMembers(value)) return { ...value };
-  if (typeof value === 'string' && value.length <= sensorTextMax) {
-    requireShallow(Buffer.from(value));
-    try {
-      const read: unknown = json5.parse(value);
-      if (isMembers(read)) return { ...read };
-    } catch {
-      // Told below, in words that fit what was sent.
-    }
-  }
+  const read = sensorDataOf(value);
+  if (read) return read;
   throw new Fault('bad_request', 'sensor_data must be an object, or the text of one');
+}
+
+/** An object, or the old text form `{id: 's1', value: '1'}`, which is JSON5; null for anything else. */
+function sensorDataOf(value: unknown): Record<string, unknown> | null {
+  if (isMembers(value)) return { ...value };
+  if (typeof value !== 'string' || value.length > sensorTextMax) return null;
+  try {
+    requireShallow(Buffer.from(value));
+    const read = parseExactly(value, (text) => json5.parse(text) as unknown);
+    requireShallowValue(read);
+    return isMembers(read) ? { ...read } : null;
+  } catch {
+    return null; // told by whoever wanted some, in words that fit what was sent
+  }
 }
 
 function openQuery(query: Record<string, string>): Record<string, string> {
@@ -137,7 +154,7 @@ const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 };
 
 function readWait(value: unknown): number {
   if (value === undefined) return 0;
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(String(value));
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(textOf(value));
   const waitMs = match ? Number(match[1]) * (unitMs[match[2] ?? 's'] ?? 0) : Number.NaN;
   if (!(waitMs >= 0 && waitMs <= waitMsMax)) throw new Fault('bad_request', 'wait must be 0s to 60s');
   return waitMs;
@@ -145,7 +162,7 @@ function readWait(value: unknown): number {
 
 function readQuorum(value: unknown): number {
   if (value === undefined) return 100;
-  const match = /^(\d+(?:\.\d+)?)%?$/.exec(String(value));
+  const match = /^(\d+(?:\.\d+)?)%?$/.exec(textOf(value));
   const quorum = match ? Number(match[1]) : Number.NaN;
   if (!(quorum > 0 && quorum <= 100))
     throw new Fault('bad_request', 'quorum must be above 0% and at most 100%');

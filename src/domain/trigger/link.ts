@@ -17,7 +17,7 @@ import { linkEnded } from '../command/issue.ts';
 import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
-import { eventIdSchema, instant, instantSchema, pageSchema, parseInput } from '../input.ts';
+import { eventIdSchema, instant, instantSchema, membersSchema, pageSchema, parseInput } from '../input.ts';
 import { findReadyAction } from './action.ts';
 import { type Call, callOfMembers, type TriggerRequest } from './call.ts';
 import { type Fired, fireTrigger, previewAction, requireReadyAction } from './trigger.ts';
@@ -28,8 +28,7 @@ const sealLabel = 'link';
 
 const linkSchema = z.strictObject({
   event_id: eventIdSchema,
-  payload: z
-    .record(z.string(), z.json())
+  payload: membersSchema
     .default({})
     .refine(
       (payload) => JSON.stringify(payload).length <= payloadCharactersMax,

@@ -56,7 +56,8 @@ export function planCall(action: ReadyAction, call: Call, triggerId: string, now
     for (const warning of warnings) told.push(`step ${place + 1}: ${warning}`);
     return { place, step, params };
   });
-  const warnings = told.length > 0 ? boundWarnings(told) : wanted.warnings;
+  const ofCall = told.length > 0 ? told : wanted.warnings;
+  const warnings = boundWarnings([...ofCall, ...(call.leftOut ?? [])]);
   return { steps, skipped: wanted.skipped, warnings };
 }
 

@@ -14,7 +14,14 @@ import { describeFault, Fault } from '../fault.ts';
 import { newId } from '../id.ts';
 import { instant, pageSchema, parseInput } from '../input.ts';
 import type { ReadyAction } from './action.ts';
-import { type TriggerCaller, type TriggerRequest, type TriggerStatus, triggerStatuses } from './call.ts';
+import {
+  eventIdOf,
+  type TriggerCaller,
+  type TriggerRequest,
+  type TriggerSource,
+  type TriggerStatus,
+  triggerStatuses,
+} from './call.ts';
 
 const reasonMax = 500;
 const userAgentMax = 200;
@@ -75,12 +82,11 @@ export async function recordSeen(
 export async function recordRefusal(
   ctx: Context,
   caller: TriggerCaller,
-  request: TriggerRequest,
+  request: LoggedRequest,
   error: unknown,
 ): Promise<void> {
-  const { projectId } = caller;
   const { code, detail } = describeFault(error);
-  ctx.feed.publish({ kind: 'trigger-refused', projectId, actionEventId: request.call.eventId, code });
+  tellRefusal(ctx, caller, request.call.eventId, error);
   if (code === 'unavailable') return;
   const reason = `${code}: ${detail}`;
   const trigger = newTrigger(caller, request, {
@@ -91,6 +97,42 @@ export async function recordRefusal(
     now: ctx.now(),
   });
   await issue(ctx, { trigger, commands: [] }).catch(() => undefined);
+}
+
+function tellRefusal(
+  ctx: Pick<Context, 'feed'>,
+  { projectId }: TriggerCaller,
+  actionEventId: string,
+  error: unknown,
+): void {
+  const { code } = describeFault(error);
+  ctx.feed.publish({ kind: 'trigger-refused', projectId, actionEventId, code });
+}
+
+const unreadEveryMs = 1_000;
+const callersMax = 10_000;
+
+/** Writes down a call that could not be read: `event` is the one it names, as far as that can be told. */
+export type UnreadLog = (
+  caller: TriggerCaller,
+  call: { event: unknown; source: TriggerSource },
+  error: unknown,
+) => Promise<void>;
+
+/** One a second for each key stands in the trigger log, since who sends one wrongly sends them all so; each is told. */
+export function createUnreadLog(ctx: Context): UnreadLog {
+  const written = new Map<string | null, number>();
+  return async (caller, { event, source }, error) => {
+    const eventId = eventIdOf(event);
+    const now = ctx.now();
+    const last = written.get(caller.keyId);
+    if (last !== undefined && Math.abs(now - last) < unreadEveryMs)
+      return tellRefusal(ctx, caller, eventId, error);
+    if (written.size >= callersMax) written.clear();
+    written.set(caller.keyId, now);
+    const call = { eventId, sensorData: null, payload: null, query: {} };
+    await recordRefusal(ctx, caller, { call, source }, error);
+  };
 }
 
 function viewTrigger(trigger: Trigger) {

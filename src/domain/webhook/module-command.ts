@@ -7,7 +7,6 @@ import type { Context } from '../context.ts';
 import type { Origin } from '../event/event.ts';
 import { Fault } from '../fault.ts';
 import { membersSchema, nameSchema, parseInput } from '../input.ts';
-import { readJson } from '../json.ts';
 import { readyWebhooks } from './ready-webhook.ts';
 
 const commandSchema = z.object({ action: nameSchema, parameters: membersSchema.optional() });
@@ -20,17 +19,17 @@ const commandSchema = z.object({ action: nameSchema, parameters: membersSchema.o
 export async function sendCommand(
   ctx: Context,
   caller: Caller,
-  command: { homeId: number; moduleId: string; json: Uint8Array },
+  { homeId, moduleId: wanted, command }: { homeId: number; moduleId: string; command: unknown },
 ): Promise<void> {
   requireScope(caller, 'command');
-  const home = await selectGroup(ctx.db, caller.projectId, command.homeId);
+  const home = await selectGroup(ctx.db, caller.projectId, homeId);
   if (!home) throw new Fault('not_found', 'there is no such home');
   // Of what the event is held against when it is stored: a webhook that is not known there would get nothing.
   const webhooks = [...(await readyWebhooks(ctx, caller.projectId)).values()];
-  const webhook = webhooks.find(({ moduleId }) => moduleId === command.moduleId);
+  const webhook = webhooks.find(({ moduleId }) => moduleId === wanted);
   if (!webhook?.commandUrl) throw new Fault('not_found', 'there is no such module with a command webhook');
   if (!webhook.enabled) throw new Fault('conflict', 'the module is switched off');
-  const { action, parameters = {} } = parseInput(commandSchema, readJson(command.json, { what: 'the body' }));
+  const { action, parameters = {} } = parseInput(commandSchema, command);
   const origin: Origin = {
     home_id: home.id,
     ...(caller.kind === 'user' && caller.id !== null ? { user: { id: caller.id } } : {}),

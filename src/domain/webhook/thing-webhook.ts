@@ -11,7 +11,8 @@ import { makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
-import { metadataSchema, parseInput } from '../input.ts';
+import { membersSchema, metadataSchema, parseInput } from '../input.ts';
+import { parseJsonExactly } from '../json.ts';
 import { headersSchema, urlSchema } from './input.ts';
 import { headersOf } from './ready-webhook.ts';
 import { renewReceiver } from './renew.ts';
@@ -53,7 +54,7 @@ const pageSchema = z.object({
     .string()
     .transform((text, issue) => {
       try {
-        return z.record(z.string(), z.json()).parse(JSON.parse(text));
+        return membersSchema.parse(parseJsonExactly(text));
       } catch {
         issue.addIssue({ code: 'custom', message: 'must be a JSON object' });
         return z.NEVER;
