@@ -14,6 +14,8 @@ export type Config = {
   secret: string | null;
   /** As Express takes it: hops, or the proxies' addresses and networks. */
   trustProxy: boolean | number | string[];
+  /** The pages that may fire triggers from a browser, as browsers write origins; "*" is every one. */
+  corsOrigins: string[];
   /** How long a connection that is not used stays open. */
   keepAliveSeconds: number;
   logLevel: LogLevel;
@@ -102,6 +104,7 @@ export function readConfig(env: Environment): { config: Config } | { problems: s
     adminKey,
     secret,
     trustProxy: readTrustProxy(text('TRUST_PROXY'), problems),
+    corsOrigins: readOrigins(text('CORS_ORIGINS'), problems),
     keepAliveSeconds: whole('KEEP_ALIVE_SECONDS', keepAliveSecondsDefault, keepAliveSecondsMax, 1),
     logLevel: logLevel ?? 'info',
     retainDays: whole('RETAIN_DAYS', retainDaysDefault, retainDaysMax),
@@ -139,6 +142,25 @@ function listOf(given: string | null): string[] {
     .split(',')
     .map((part) => part.trim())
     .filter(Boolean);
+}
+
+function readOrigins(given: string | null, problems: string[]): string[] {
+  const parts = listOf(given);
+  const wrong = parts.filter((part) => part !== '*' && !isOrigin(part));
+  if (wrong.length > 0) {
+    problems.push(
+      `CORS_ORIGINS must be "*" or origins such as https://intranet.example, not "${wrong.join(', ')}"`,
+    );
+    return [];
+  }
+  return parts.map((part) => (part === '*' ? part : new URL(part).origin));
+}
+
+/** A scheme, a host and perhaps a port, and nothing behind them. */
+function isOrigin(text: string): boolean {
+  if (!isHttpUrl(text) || text.includes('*')) return false;
+  const { href, origin } = new URL(text);
+  return href === `${origin}/` && !text.endsWith('?') && !text.endsWith('#');
 }
 
 function readNetworks(given: string | null, problems: string[]): string[] {

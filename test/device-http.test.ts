@@ -266,6 +266,31 @@ onEveryDatabase('devices over HTTP', (start) => {
     }
   });
 
+  test('a page of any origin may speak for a device', async () => {
+    const device = await newDevice();
+    for (const path of ['/messages', '/messages/a/b', `/devices/${device.id}/event`]) {
+      const asked = await request(server().url + path, {
+        method: 'OPTIONS',
+        key: null,
+        headers: {
+          origin: 'https://kiosk.example',
+          'access-control-request-method': 'PUT',
+          'access-control-request-headers': 'authorization,content-type',
+        },
+      });
+      assert.equal(asked.status, 204, path);
+      assert.equal(asked.headers.get('access-control-allow-origin'), '*', path);
+      assert.match(asked.headers.get('access-control-allow-methods') ?? '', /PUT/);
+      assert.match(asked.headers.get('access-control-allow-headers') ?? '', /authorization/);
+    }
+    for (const as of [`Thing ${device.token}`, 'Thing nobody']) {
+      const headers = { origin: 'https://kiosk.example' };
+      const said = await speak(server(), '/messages', { as, raw: '1', type: json, headers });
+      assert.equal(said.headers.get('access-control-allow-origin'), '*', as);
+      assert.equal(said.headers.get('access-control-allow-credentials'), null);
+    }
+  });
+
   test('what is not sound JSON is refused', async () => {
     const device = await newDevice();
     const deep = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);

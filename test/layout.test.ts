@@ -47,6 +47,7 @@ const packageHomes: Record<string, string> = {
   ajv: 'domain, http',
   'ajv-formats': 'domain, http',
   commander: 'cli.ts',
+  cors: 'http',
   'csv-parse': 'http',
   express: 'http',
   'express-rate-limit': 'http',

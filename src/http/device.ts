@@ -21,6 +21,7 @@ import {
 import { isJsonType, isTextType, readMediaType } from '../domain/media-type.ts';
 import { callerOf } from './auth.ts';
 import { createReadBytes } from './body.ts';
+import type { Cors } from './cors.ts';
 import type { CountFailures } from './limit.ts';
 import { type AddressOf, pathNumber } from './request.ts';
 
@@ -28,6 +29,7 @@ type Options = {
   ctx: Context;
   addressOf: AddressOf;
   countFailures: CountFailures;
+  cors: Cors;
 };
 
 export function useDeviceDoor(app: Express, options: Options): void {
@@ -53,6 +55,8 @@ export function useDeviceDoor(app: Express, options: Options): void {
       throw new Fault('too_many', 'the device sends too fast', { retryAfter: 1 });
     return { sender, body };
   };
+
+  app.use(['/devices', '/messages'], options.cors.ofDevices);
 
   app.put('/devices/:id/event', identify, async (request, response) => {
     const { sender, body } = await said(request, response);

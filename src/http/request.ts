@@ -55,6 +55,31 @@ export function parseQuery(text: string | null): Record<string, string | string[
   );
 }
 
+/** A key as it was presented; one in the URL may have been opened by somebody who only looks. */
+export type PresentedKey = { secret: string; isInUrl: boolean };
+
+/** The keys of a trigger in every place that one may stand in, in the order in which they count. Blanks don't. */
+export function keysOf(request: IncomingMessage): PresentedKey[] {
+  const query = new URLSearchParams(rawQueryOf(request.url ?? ''));
+  const inHeaders = [...headersOf(request, 'x-webhook-apikey'), bearerOf(request) ?? ''];
+  const inUrl = [...query.getAll('api_key'), ...query.getAll('apiKey')];
+  const keys = [inHeaders, inUrl].flatMap((secrets, place) =>
+    [...new Set(secrets.map((secret) => secret.trim()))]
+      .filter(Boolean)
+      .map((secret) => ({ secret, isInUrl: place === 1 })),
+  );
+  return keys.slice(0, keysMax);
+}
+
+/** The values of a header; Node joins those of one that stands twice, and to part them costs more than to look. */
+function headersOf(request: IncomingMessage, name: string): string[] {
+  const joined = String(request.headers[name] ?? '');
+  return joined.includes(',') ? (request.headersDistinct[name] ?? []) : [joined];
+}
+
+/** More places than there are for a key are an attempt to guess one. */
+const keysMax = 4;
+
 /** The body as bytes, where it was read as such; a request without one has none. */
 export function bytesOf(request: Request): Buffer {
   return Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);

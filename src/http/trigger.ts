@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import type { Express, Request, RequestHandler, Response } from 'express';
-import { authenticateKey } from '../domain/access/authenticate.ts';
+import { authenticateKey, type KeyFacts } from '../domain/access/authenticate.ts';
 import { readBase64Payload, readMembers, readPayload } from '../domain/body.ts';
 import type { Context } from '../domain/context.ts';
 import { Fault } from '../domain/fault.ts';
@@ -23,11 +23,12 @@ import { fireLink, openLink, previewLink } from '../domain/trigger/link.ts';
 import { type Fired, fireTrigger, openTrigger, previewAction } from '../domain/trigger/trigger.ts';
 import { createUnreadLog } from '../domain/trigger/trigger-log.ts';
 import { createReadBytes } from './body.ts';
+import type { Cors } from './cors.ts';
 import { answerFaults, faultOf, type ToldFault } from './fault.ts';
 import type { CountFailures, RateLimit } from './limit.ts';
 import { confirmPage, donePage, faultPage } from './page.ts';
-import { reasonNotToFire } from './preview.ts';
-import { type AddressOf, bearerOf, queryOf, rawQueryOf, signalOf } from './request.ts';
+import { fromAnotherPage, reasonNotToFire } from './preview.ts';
+import { type AddressOf, keysOf, queryOf, rawQueryOf, signalOf } from './request.ts';
 
 const path = '/public-api/integration/webhooks';
 const bodyBytesMax = 256 * 1_024;
@@ -39,19 +40,23 @@ type Options = {
   /** By key or link. */
   triggerLimit: RateLimit;
   countFailures: CountFailures;
+  cors: Cors;
 };
 
+/** Who calls, and whether by a key in the URL: that one may have been opened by somebody who only looks. */
+type Admitted = { caller: TriggerCaller; isKeyInUrl: boolean };
+
 export function useTriggers(app: Express, options: Options): void {
-  const { ctx } = options;
+  const { ctx, cors } = options;
   const readBytes = createReadBytes(bodyBytesMax);
   const logUnread = createUnreadLog(ctx);
 
   /** Who calls is settled before the body is read. */
   const authorize: RequestHandler = async (request, response, next) => {
-    response.locals.caller = await authenticate(options, request, response);
+    response.locals.admitted = await authenticate(options, request, response);
     next();
   };
-  const admitted = (response: Response) => response.locals.caller as TriggerCaller;
+  const admitted = (response: Response) => response.locals.admitted as Admitted;
 
   /** What `read` makes of a call; one that can't be read is refused, and its sender finds it in the trigger log. */
   async function reading<T>(request: Request, response: Response, read: () => T | Promise<T>): Promise<T> {
@@ -65,11 +70,13 @@ export function useTriggers(app: Express, options: Options): void {
         const inQuery = query.get('event_id') ?? query.get('eventId');
         const event = request.params.event_id ?? event_id ?? eventId ?? inQuery;
         const source = request.method === 'POST' ? 'post' : 'get';
-        await logUnread(admitted(response), { event, source }, error);
+        await logUnread(admitted(response).caller, { event, source }, error);
       }
       throw error;
     }
   }
+
+  app.use([path, '/l'], cors.ofTriggers);
 
   app.post(path, authorize, async (request, response) => {
     const asked = await reading(request, response, async () => {
@@ -83,7 +90,7 @@ export function useTriggers(app: Express, options: Options): void {
       const { call, options: how } = callOfMembers(members, query, leftOut);
       return requestOf(request, call, how, 'post', body);
     });
-    sendFired(request, response, await fireTrigger(ctx, admitted(response), asked));
+    sendFired(request, response, await fireTrigger(ctx, admitted(response).caller, asked));
   });
 
   app.post(`${path}/:event_id`, authorize, async (request, response) => {
@@ -94,26 +101,35 @@ export function useTriggers(app: Express, options: Options): void {
       const { call, options: how } = callOfPayload(eventId, payload, queryOf(request.url), leftOut);
       return requestOf(request, call, how, 'post', body);
     });
-    sendFired(request, response, await fireTrigger(ctx, admitted(response), asked));
+    sendFired(request, response, await fireTrigger(ctx, admitted(response).caller, asked));
+  });
+
+  // Services look so whether an address is there before they use it.
+  app.head([path, `${path}/:event_id`], authorize, async (request, response) => {
+    const asked = await reading(request, response, () => requestOfQuery(request));
+    if (asked) await openTrigger(ctx, admitted(response).caller, asked, 'HEAD');
+    response.status(request.params.event_id === undefined ? 204 : 200).end();
   });
 
   app.get(path, authorize, async (request, response) => {
-    const caller = admitted(response);
+    const { caller, isKeyInUrl } = admitted(response);
     const asked = await reading(request, response, () => {
-      const query = queryOf(request.url);
-      const { call, options: how } = callOfMembers(readBase64Payload(query.payload ?? ''), query);
-      return requestOf(request, call, how, 'get', Buffer.alloc(0));
+      const read = requestOfQuery(request);
+      if (!read) throw new Fault('bad_request', 'event_id is missing');
+      return read;
     });
-    const notMeant = request.method === 'HEAD' ? 'HEAD' : reasonNotToFire(request.headers);
+    const notMeant = isKeyInUrl ? reasonNotToFire(request.headers, trustOf(options, request)) : null;
     const opened = await openTrigger(ctx, caller, asked, notMeant);
-    if ('seen' in opened) response.status(204).end();
-    else if ('ask' in opened)
-      sendPreview(request, response, await previewAction(ctx, opened.ask, asked.call));
-    else sendFired(request, response, await fireTrigger(ctx, caller, asked));
+    if ('ask' in opened) sendPreview(request, response, await previewAction(ctx, opened.ask, asked.call));
+    else if (!('seen' in opened)) sendFired(request, response, await fireTrigger(ctx, caller, asked));
+    // A person who came by a link on another page may press the button; a page can't.
+    else if (opened.seen === fromAnotherPage && wantsPage(request))
+      sendPreview(request, response, await previewAction(ctx, opened.action, asked.call));
+    else response.status(204).end();
   });
 
   app.all([path, `${path}/:event_id`], (request, response) => {
-    const allow = request.path.replace(/\/$/, '') === path ? 'GET, HEAD, POST' : 'POST';
+    const allow = request.params.event_id === undefined ? 'GET, HEAD, POST' : 'HEAD, POST';
     response.setHeader('allow', allow);
     throw new Fault('method_not_allowed', `this path takes ${allow}`);
   });
@@ -153,22 +169,17 @@ export function useTriggers(app: Express, options: Options): void {
   app.use(['/public-api', '/l'], answerFaults(ctx.log, sendFault));
 }
 
-/** The key's caller. */
+/** The caller of the first of the keys that is one. */
 async function authenticate(
   { ctx, addressOf, triggerLimit, countFailures }: Options,
   request: Request,
   response: Response,
-): Promise<TriggerCaller> {
+): Promise<Admitted> {
   const address = addressOf(request);
-  const query = Object.fromEntries(new URLSearchParams(rawQueryOf(request.url)));
-  const secret = request.get('x-webhook-apikey') ?? bearerOf(request) ?? query.api_key ?? query.apiKey;
-  const key = await countFailures(request, response, async () => {
-    if (!secret) throw new Fault('bad_key', 'no key was given: send it as the header x-webhook-apikey');
-    return authenticateKey(ctx, secret, address);
-  });
+  const { key, isInUrl } = await countFailures(request, response, () => firstKey(ctx, request, address));
   await triggerLimit(`key ${key.id}`, request, response);
   if (!key.scopes.has('trigger')) throw new Fault('not_allowed', 'this key may not fire triggers');
-  return {
+  const caller: TriggerCaller = {
     projectId: key.projectId,
     keyId: key.id,
     linkId: null,
@@ -176,6 +187,41 @@ async function authenticate(
     address,
     userAgent: request.get('user-agent') ?? null,
   };
+  return { caller, isKeyInUrl: isInUrl };
+}
+
+async function firstKey(
+  ctx: Context,
+  request: Request,
+  address: string | null,
+): Promise<{ key: KeyFacts; isInUrl: boolean }> {
+  let first = new Fault('bad_key', 'no key was given: send it as the header x-webhook-apikey');
+  for (const [place, { secret, isInUrl }] of keysOf(request).entries()) {
+    try {
+      return { key: await authenticateKey(ctx, secret, address), isInUrl };
+    } catch (error) {
+      if (!(error instanceof Fault) || error.code !== 'bad_key') throw error;
+      if (place === 0) first = error;
+    }
+  }
+  throw first;
+}
+
+/** Which pages may open the address of a trigger on purpose: ours, and those of `CORS_ORIGINS`. */
+function trustOf({ ctx, cors }: Options, request: Request) {
+  const own = [request.host, new URL(ctx.process.publicUrl()).host];
+  return { isOwnHost: (host: string) => own.includes(host), isTrustedOrigin: cors.isTrusted };
+}
+
+/** The call in a query; null where it names no event. */
+function requestOfQuery(request: Request): TriggerRequest | null {
+  const query = queryOf(request.url);
+  const { event_id: inPath } = request.params;
+  const given = readBase64Payload(query.payload ?? '');
+  const members: Members = inPath ? { ...given, event_id: inPath } : given;
+  if (![members.event_id, members.eventId, query.event_id, query.eventId].some(Boolean)) return null;
+  const { call, options } = callOfMembers(members, query);
+  return requestOf(request, call, options, 'get', Buffer.alloc(0));
 }
 
 function requestOf(
@@ -224,9 +270,9 @@ function sendPage(response: Response, status: number, html: string): void {
   response.status(status).set('cache-control', 'no-store').type('html').send(html);
 }
 
-/** Browsers ask for HTML by name; scripts that take anything get JSON. */
+/** Browsers like HTML best; scripts that take anything get JSON. */
 function wantsPage(request: Request): boolean {
-  return (request.headers.accept ?? '').includes('text/html');
+  return request.accepts(['json', 'html']) === 'html';
 }
 
 function sendFault(response: Response, { status, code, detail }: ToldFault): void {

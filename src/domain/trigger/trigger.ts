@@ -74,7 +74,7 @@ export async function fireTrigger(
 }
 
 /** What to do with a GET: whoever opens a link in a browser may not know what it does. */
-export type Opened = { fire: true } | { seen: string } | { ask: ReadyAction };
+export type Opened = { fire: true } | { seen: string; action: ReadyAction } | { ask: ReadyAction };
 
 /**
  * Decides about a GET. `notMeant` is the reason why nobody meant to fire, null when somebody did. Throws
@@ -88,11 +88,11 @@ export async function openTrigger(
 ): Promise<Opened> {
   try {
     const action = await requireReadyAction(ctx, caller, request.call.eventId);
-    if (!action.allowGet) throw new Fault('method_not_allowed', 'this action is fired by POST alone');
     if (notMeant !== null) {
       await recordSeen(ctx, caller, request, notMeant);
-      return { seen: notMeant };
+      return { seen: notMeant, action };
     }
+    if (!action.allowGet) throw new Fault('method_not_allowed', 'this action is fired by POST alone');
     return action.confirm && !request.dryRun ? { ask: action } : { fire: true };
   } catch (error) {
     if (error instanceof Fault) await recordRefusal(ctx, caller, request, error);
