@@ -5,8 +5,7 @@
 
 import type { SkippedStep } from '../../store/trigger.ts';
 import { fillParams } from '../command/params.ts';
-import type { Condition } from '../condition.ts';
-import { holds } from '../condition.ts';
+import { type Condition, holds } from '../condition.ts';
 import { instant } from '../input.ts';
 import { refusalOf } from '../refusal.ts';
 import { boundWarnings } from '../warning.ts';
