@@ -98,6 +98,7 @@ export function readJsonBody(bytes: Uint8Array, contentType: string | undefined)
  * Blanks are nothing.
  */
 export function readBase64Payload(text: string): Members {
+  if (text === '') return {};
   // A plus that was not URL-encoded has become a space on its way; senders that wrap lines end them with others.
   const lines = text.replace(/[\r\n\t]/g, '');
   let end = lines.length;

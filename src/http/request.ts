@@ -60,15 +60,20 @@ export type PresentedKey = { secret: string; isInUrl: boolean };
 
 /** The keys of a trigger in every place that one may stand in, in the order in which they count. Blanks don't. */
 export function keysOf(request: IncomingMessage): PresentedKey[] {
-  const query = new URLSearchParams(rawQueryOf(request.url ?? ''));
   const inHeaders = [...headersOf(request, 'x-webhook-apikey'), bearerOf(request) ?? ''];
-  const inUrl = [...query.getAll('api_key'), ...query.getAll('apiKey')];
+  const inUrl = keysInQuery(rawQueryOf(request.url ?? ''));
   const keys = [inHeaders, inUrl].flatMap((secrets, place) =>
     [...new Set(secrets.map((secret) => secret.trim()))]
       .filter(Boolean)
       .map((secret) => ({ secret, isInUrl: place === 1 })),
   );
   return keys.slice(0, keysMax);
+}
+
+function keysInQuery(text: string): string[] {
+  if (text === '') return [];
+  const query = new URLSearchParams(text);
+  return [...query.getAll('api_key'), ...query.getAll('apiKey')];
 }
 
 /** The values of a header; Node joins those of one that stands twice, and to part them costs more than to look. */
