@@ -56,7 +56,12 @@ create table alarms (
   cleared_by varchar(200) null,
   cleared_at bigint null,
   event_id varchar(36) null,
+  element bigint null,
+  cleared_reason varchar(20) null,
+  webhooks_json varchar(2000) null,
+  index alarms_active (active, rule_id, device_id),
   index alarms_project (project_id, id),
+  index alarms_quiet (active, notified, quiet_until),
   index alarms_rule (rule_id, device_id, id),
   unique index (id)
 );

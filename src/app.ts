@@ -22,7 +22,9 @@ import { createSightings } from './domain/device/sighting.ts';
 import { logFacts } from './domain/fact.ts';
 import { createFeed } from './domain/feed.ts';
 import { newId } from './domain/id.ts';
+import { createAlarmEnds } from './domain/intake/end-alarms.ts';
 import { createIntake } from './domain/intake/intake.ts';
+import { isOfQuietAlarms, tellQuietAlarms } from './domain/intake/quiet-alarm.ts';
 import { createSystemEvents } from './domain/intake/system-event.ts';
 import { sweep } from './domain/sweep.ts';
 import { openHttp } from './http/server.ts';
@@ -140,6 +142,14 @@ export async function startApp(options: AppOptions): Promise<App> {
   const firings = startLoop(() => fireAlarms(ctx), onError);
   started.defer(() => firings.stop());
   started.defer(ctx.feed.subscribe((fact) => fact.kind === 'firings' && firings.wake()));
+
+  const quiet = startLoop(() => tellQuietAlarms(ctx), onError);
+  started.defer(() => quiet.stop());
+  started.defer(ctx.feed.subscribe((fact) => isOfQuietAlarms(fact) && quiet.wake()));
+  const alarmEnds = createAlarmEnds(ctx);
+  const alarmEnding = startLoop(() => alarmEnds.look(), onError);
+  started.defer(() => alarmEnding.stop());
+  started.defer(ctx.feed.subscribe((fact) => alarmEnds.hear(fact) && alarmEnding.wake()));
 
   const ends = startLoop(() => endStates(ctx), onError);
   started.defer(() => ends.stop());

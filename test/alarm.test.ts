@@ -3,14 +3,12 @@ import { test } from 'node:test';
 import { systemCaller } from '../src/domain/access/caller.ts';
 import { senderOf } from '../src/domain/event/origin.ts';
 import { publishMessage } from '../src/domain/intake/publish.ts';
+import { alarmSetUp, cold, hot } from './support/alarm.ts';
 import { makeDevice, makeStep } from './support/fleet.ts';
 import { bodyOf, codeOf, oneServer } from './support/management.ts';
 import { onEveryDatabase, type TestServer } from './support/server.ts';
 import { waitFor } from './support/wait.ts';
 import { reachReceivers, startReceiver } from './support/webhook-receiver.ts';
-
-const hot = { path: 'temperature', op: '>', value: 30 };
-const cold = { path: 'temperature', op: '<', value: 20 };
 
 onEveryDatabase('alarms', (start) => {
   let ahead = 0;
@@ -18,43 +16,7 @@ onEveryDatabase('alarms', (start) => {
     start({ ...options, env: { ...reachReceivers }, now: () => Date.now() + ahead }),
   );
   const api = (path: string, call?: Parameters<TestServer['api']>[1]) => server().api(path, call);
-  let types = 0;
-
-  /** A device of a type of its own, and a rule for it. Without a schema, a message may be of any size. */
-  async function setUp(rule: object, schema: object | boolean | null = {}) {
-    types += 1;
-    const type = `type-${types}-${process.pid}`;
-    const message_types = schema === null ? [] : [{ id: 'reading', schema }];
-    bodyOf(await api('/device-types', { body: { id: type, name: type, message_types } }), 201);
-    const made = await makeDevice(server(), { name: `device of ${type}`, type });
-    const device = await server().device(made.token);
-    const body = {
-      name: type,
-      level: 'critical',
-      device_type: type,
-      message_type: 'reading',
-      when: hot,
-      ...rule,
-    };
-    const created = bodyOf(await api('/alarm-rules', { body }), 201);
-    const say = async (payload: unknown, type = 'reading') => {
-      const answer = await device.socket.timeout(5_000).emitWithAck('message', { type, payload });
-      assert.equal(answer.ok, true, JSON.stringify(answer));
-      return answer.id as string;
-    };
-    /** The alarms of the rule, oldest first. */
-    const alarms = async () =>
-      bodyOf(await api(`/alarms?rule_id=${created.id}`), 200).items.toReversed() as {
-        id: string;
-        active: boolean;
-        first_seen: string;
-        last_seen: string;
-        notified: boolean;
-        observation: { temperature: number; event_id?: string };
-      }[];
-    const activity = async () => (await alarms()).map((alarm) => alarm.active);
-    return { rule: created, type, made, say, alarms, activity };
-  }
+  const setUp = alarmSetUp(server);
 
   test('without a rule to clear, every match is an alarm', async () => {
     const { say, activity } = await setUp({});
@@ -62,7 +24,7 @@ onEveryDatabase('alarms', (start) => {
     assert.deepEqual(await activity(), []);
     await say({ temperature: 31 });
     await say({ temperature: 32 });
-    assert.deepEqual(await activity(), [true, true]);
+    assert.deepEqual(await activity(), [false, false]);
   });
 
   test('with a rule to clear, the life cycle is that of the table', async () => {
@@ -107,7 +69,7 @@ onEveryDatabase('alarms', (start) => {
     assert.deepEqual(await activity(), []);
     await say({ mode: 'live', door: { open: false } });
     await say([{ temperature: 1 }, { temperature: 99 }]);
-    assert.deepEqual(await activity(), [true, true]);
+    assert.deepEqual(await activity(), [false, false]);
   });
 
   test('a message of another type, or of a device of another type, is not looked at', async () => {
@@ -116,7 +78,7 @@ onEveryDatabase('alarms', (start) => {
     await first.say({ temperature: 50 }, 'other');
     await second.say({ temperature: 50 });
     assert.deepEqual(await first.activity(), []);
-    assert.deepEqual(await second.activity(), [true]);
+    assert.deepEqual(await second.activity(), [false]);
   });
 
   test('a message that does not fit its schema is stored and marked, not forwarded and not looked at', async () => {
@@ -143,24 +105,28 @@ onEveryDatabase('alarms', (start) => {
     await say({ temperature: 5 });
     await receiver.got(1);
     assert.equal(receiver.received[0]?.text, '{"temperature":5}');
-    assert.deepEqual(await activity(), [true]);
+    assert.deepEqual(await activity(), [false]);
   });
 
   test('an alarm is told to the webhooks of its rule and to those that ask, once to each', async () => {
     await using receiver = await startReceiver();
     const attach = bodyOf(
       await api('/webhooks', {
-        body: { name: `attached ${types}`, url: `${receiver.url}/attached`, filter: { kinds: ['alarm'] } },
+        body: { name: 'attached', url: `${receiver.url}/attached`, filter: { kinds: ['alarm'] } },
       }),
       201,
     );
     const { rule, say, made, type } = await setUp({ clear_when: cold, webhooks: [attach.id] });
-    const asks = { name: `asks ${types}`, url: `${receiver.url}/asks`, filter: { alarm_rules: [rule.id] } };
+    const asks = { name: 'asks', url: `${receiver.url}/asks`, filter: { alarm_rules: [rule.id] } };
     const asking = bodyOf(await api('/webhooks', { body: asks }), 201);
     await say({ temperature: 31, exact: 1 });
     await receiver.got(2);
     const { alarm_id, first_seen, last_seen, ...alarm } = receiver.received[0]?.json ?? {};
     assert.deepEqual(alarm, {
+      type: 'alarm.raised',
+      element: null,
+      cleared_at: null,
+      cleared_reason: null,
       rule: { id: rule.id, name: rule.name },
       level: 'critical',
       active: true,
@@ -187,7 +153,7 @@ onEveryDatabase('alarms', (start) => {
   test('while a rule cools down alarms are kept and nobody is told', async () => {
     await using receiver = await startReceiver();
     const { say, alarms, rule } = await setUp({ cooldown: 60 });
-    const body = { name: `cool ${types}`, url: receiver.url, filter: { alarm_rules: [rule.id] } };
+    const body = { name: 'cool', url: receiver.url, filter: { alarm_rules: [rule.id] } };
     const webhook = bodyOf(await api('/webhooks', { body }), 201);
     await say({ temperature: 31 });
     await say({ temperature: 32 });
@@ -206,8 +172,8 @@ onEveryDatabase('alarms', (start) => {
   });
 
   test('an alarm fires actions, and their params look into it', async () => {
-    const screen = await server().device((await makeDevice(server(), { name: `screen ${types}` })).token);
-    const eventId = `too-hot-${types}`;
+    const screen = await server().device((await makeDevice(server(), { name: 'screen' })).token);
+    const eventId = 'too-hot';
     await makeStep(server(), eventId, 'show_toast', {
       message: '{{ payload.device.name }} has {{ payload.observation.temperature }} degrees',
     });
@@ -225,8 +191,8 @@ onEveryDatabase('alarms', (start) => {
   });
 
   test('an action that breaks is recorded as refused, and those behind it fire', async () => {
-    const screen = await server().device((await makeDevice(server(), { name: `behind ${types}` })).token);
-    const [bad, good] = [`breaks-${types}`, `behind-${types}`];
+    const screen = await server().device((await makeDevice(server(), { name: 'behind' })).token);
+    const [bad, good] = ['breaks', 'behind'];
     for (const eventId of [bad, good])
       await makeStep(server(), eventId, 'show_toast', { message: `this is ${eventId}` });
     const { db } = server().ctx;
@@ -257,13 +223,13 @@ onEveryDatabase('alarms', (start) => {
 
   test('a large message is kept once: lists and the trigger log name its event, whoever needs it has it whole', async () => {
     await using receiver = await startReceiver();
-    const eventId = `large-${types}`;
+    const eventId = 'large';
     const screen = await server().device((await makeDevice(server(), { name: eventId })).token);
     await makeStep(server(), eventId, 'show_toast', {
       message: '{{ payload.observation.temperature }} degrees',
     });
     const { say, alarms, rule } = await setUp({ clear_when: cold, actions: [eventId] }, null);
-    const body = { name: `large ${types}`, url: receiver.url, filter: { alarm_rules: [rule.id] } };
+    const body = { name: 'large', url: receiver.url, filter: { alarm_rules: [rule.id] } };
     const webhook = bodyOf(await api('/webhooks', { body }), 201);
     const id = await say(large(42));
 
@@ -292,7 +258,7 @@ onEveryDatabase('alarms', (start) => {
   test('a large message that raises and one that clears can share a commit', async () => {
     await using receiver = await startReceiver();
     const { made, rule } = await setUp({ clear_when: cold }, null);
-    const body = { name: `shared ${types}`, url: receiver.url, filter: { alarm_rules: [rule.id] } };
+    const body = { name: 'shared', url: receiver.url, filter: { alarm_rules: [rule.id] } };
     const webhook = bodyOf(await api('/webhooks', { body }), 201);
     const { ctx } = server();
     const sender = await senderOf(ctx, systemCaller(1, 'test'), made.id);
@@ -311,7 +277,7 @@ onEveryDatabase('alarms', (start) => {
   test('an alarm outlives the event of a large message', async () => {
     await using receiver = await startReceiver();
     const { say, alarms, rule } = await setUp({ clear_when: cold }, null);
-    const body = { name: `outlives ${types}`, url: receiver.url, filter: { alarm_rules: [rule.id] } };
+    const body = { name: 'outlives', url: receiver.url, filter: { alarm_rules: [rule.id] } };
     const webhook = bodyOf(await api('/webhooks', { body }), 201);
     const id = await say(large(42));
     await receiver.got(1);
@@ -339,8 +305,8 @@ onEveryDatabase('alarms', (start) => {
 
   test('people note alarms and clear them, and whoever was told is told', async () => {
     await using receiver = await startReceiver();
-    const { say, alarms, rule } = await setUp({});
-    const body = { name: `clear ${types}`, url: receiver.url, filter: { alarm_rules: [rule.id] } };
+    const { say, alarms, rule } = await setUp({ clear_when: cold });
+    const body = { name: 'clear', url: receiver.url, filter: { alarm_rules: [rule.id] } };
     const webhook = bodyOf(await api('/webhooks', { body }), 201);
     await say({ temperature: 31 });
     const [alarm] = await alarms();
@@ -350,6 +316,7 @@ onEveryDatabase('alarms', (start) => {
     assert.deepEqual(codeOf(await api(`${path}/note`, { body: {} })), [400, 'bad_request']);
     const cleared = bodyOf(await api(`${path}/clear`, { method: 'POST' }), 200);
     assert.deepEqual([cleared.active, cleared.cleared_by], [false, 'FLEETHOOK_ADMIN_KEY']);
+    assert.equal(cleared.cleared_reason, 'person');
     await receiver.got(2);
     assert.deepEqual(
       receiver.received.map((request) => request.json.active),

@@ -314,7 +314,8 @@ async function makeSpeaker(server: TestServer) {
   await make('/device-types', { id: 'thermometer', name: 'Thermometer' });
   const device = await makeDevice(server, { name: 'sensor', group_id: group.id, type: 'thermometer' });
   const when = { path: 'celsius', op: 'exists' };
-  const of = { device_type: 'thermometer', message_type: 'reading', when, level: 'info' };
+  const clear_when = { path: 'cold', op: 'exists' };
+  const of = { device_type: 'thermometer', message_type: 'reading', when, clear_when, level: 'info' };
   await make('/alarm-rules', { name: 'hot', ...of });
   return {
     make,
@@ -387,16 +388,16 @@ suite('the document and what goes over the wire agree', () => {
     assert.deepEqual((await get(`/events/${(await first('/events?kind=message')).id}`)).data, said.body);
     assert.deepEqual(await get(`/events/${(await first('/events?kind=message')).id}/body`), said.body);
     assert.equal((await first('/events?kind=event')).key.id, 'environment');
+    const alarm = `/alarms/${(await first('/alarms?active=true&noted=false&level=info')).id}`;
+    await ask('POST', `${alarm}/note`, { note: 'seen' });
+    await ask('POST', `${alarm}/clear`);
+    assert.equal((await get(alarm)).active, false);
     const rule = `/alarm-rules/${(await first('/alarm-rules')).id}`;
     await ask('PATCH', rule, {
       clear_when: { any: [{ path: 'a[0].b', op: '<>', value: null }] },
       actions: [],
     });
     await ask('PATCH', rule, { clear_when: null });
-    const alarm = `/alarms/${(await first('/alarms?active=true&noted=false&level=info')).id}`;
-    await ask('POST', `${alarm}/note`, { note: 'seen' });
-    await ask('POST', `${alarm}/clear`);
-    assert.equal((await get(alarm)).active, false);
     await ask('DELETE', rule);
 
     await ask('POST', `${webhook}/test`);

@@ -4,6 +4,7 @@ import * as eventsAndWebhooks from './0002-events-and-webhooks.ts';
 import * as alarmEvents from './0003-alarm-events.ts';
 import * as conditionsOnCalls from './0004-conditions-on-calls.ts';
 import * as webhookHealth from './0005-webhook-health.ts';
+import * as alarmEnds from './0006-alarm-ends.ts';
 
 /** Every migration, in order of name. Once released, a migration is never edited. */
 export const migrations: Record<string, Migration> = {
@@ -12,4 +13,5 @@ export const migrations: Record<string, Migration> = {
   '0003-alarm-events': alarmEvents,
   '0004-conditions-on-calls': conditionsOnCalls,
   '0005-webhook-health': webhookHealth,
+  '0006-alarm-ends': alarmEnds,
 };

@@ -107,7 +107,8 @@ export function holds(condition: Condition, payload: unknown): boolean {
   return holdsFor(condition, payload);
 }
 
-function holdsFor(condition: Condition, scope: unknown): boolean {
+/** The same for a value as a whole, also where it is an array. */
+export function holdsFor(condition: Condition, scope: unknown): boolean {
   const one = (inner: Condition) => holdsFor(inner, scope);
   if ('all' in condition) return condition.all.every(one);
   if ('any' in condition) return condition.any.some(one);

@@ -37,6 +37,7 @@ export type Figure =
   | 'events'
   | 'attempts'
   | 'webhooksDisabled'
+  | 'alarms'
   | 'firings'
   | 'changes';
 /** One more unless `value` says otherwise. */
@@ -124,6 +125,12 @@ const fates = {
       projectId,
       data: { webhook_id: webhookId, reason },
     }),
+  },
+  alarm: {
+    log: { level: 'debug', text: 'alarm' },
+    counts: ({ change, isTold }) => [{ figure: 'alarms', labels: { change, told: String(isTold) } }],
+    // It is an event of its own.
+    event: none,
   },
   firings: {
     log: { level: 'debug', text: 'actions of alarms' },

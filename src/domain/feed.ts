@@ -55,6 +55,18 @@ export type Fact =
       milliseconds: number;
     }
   | { kind: 'webhook-disabled'; projectId: number; webhookId: string; reason: string }
+  | {
+      kind: 'alarm';
+      projectId: number;
+      alarmId: string;
+      ruleId: string;
+      deviceId: number;
+      /** `told`: it was raised while its rule cooled down, and is told now. */
+      change: 'raised' | 'told' | 'cleared';
+      /** Whether anybody hears of it. */
+      isTold: boolean;
+      isActive: boolean;
+    }
   | { kind: 'firings'; count: number }
   | { kind: 'change'; projectId: number; change: string; subject: string; actor: string };
 

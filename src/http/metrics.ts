@@ -32,6 +32,10 @@ export function createMetrics(ctx: Context): Metrics {
       registers,
     }),
     webhooksDisabled: counter('webhooks_disabled', 'Webhooks switched off because their receiver failed'),
+    alarms: counter('alarms', 'Alarms by what became of them, and whether anybody was told', [
+      'change',
+      'told',
+    ]),
     firings: counter('alarm_firings', 'Actions that alarms have asked for'),
     changes: counter('changes', 'Changes to the set-up'),
   };

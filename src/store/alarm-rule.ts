@@ -71,6 +71,12 @@ export async function selectAlarmRule(db: Db, projectId: number, id: string): Pr
   return row && fromRow(row);
 }
 
+/** Of any project. */
+export async function selectAnyAlarmRule(db: Db, id: string): Promise<AlarmRule | undefined> {
+  const row = await db.selectFrom('alarm_rules').selectAll().where('id', '=', id).executeTakeFirst();
+  return row && fromRow(row);
+}
+
 export async function selectAlarmRules(db: Db, projectId: number, page: PageQuery): Promise<Page<AlarmRule>> {
   return oldestFirst(selectAlarmRulesOf(db, projectId), page, fromRow);
 }

@@ -1,6 +1,8 @@
 /** The table `alarms`. */
+import type { ClearedReason } from '../domain/alarm/cleared-reason.ts';
 import type { AlarmLevel } from '../domain/alarm/level.ts';
 import { type Change, defined, fromFlag, fromJson, isEmpty, toFlag, toJson } from './columns.ts';
+import { packetsOf } from './dialect.ts';
 import { newestFirst, type Page, type PageQuery } from './page.ts';
 import type { Db, Row } from './schema.ts';
 
@@ -30,11 +32,17 @@ export type Alarm = {
   note: string | null;
   notedBy: string | null;
   notedAt: number | null;
+  /** The name of the person or key. */
   clearedBy: string | null;
   clearedAt: number | null;
+  clearedReason: ClearedReason | null;
+  /** Of a message that is a list, which element raised it. */
+  element: number | null;
+  /** The webhooks that its rule named, where the rule was deleted since and it is not over yet. */
+  webhookIds: string[] | null;
 };
 
-function fromRow(row: Row<'alarms'>): Alarm {
+export function alarmOf(row: Row<'alarms'>): Alarm {
   return {
     id: row.id,
     projectId: row.project_id,
@@ -56,6 +64,9 @@ function fromRow(row: Row<'alarms'>): Alarm {
     notedAt: row.noted_at,
     clearedBy: row.cleared_by,
     clearedAt: row.cleared_at,
+    clearedReason: row.cleared_reason as ClearedReason | null,
+    element: row.element,
+    webhookIds: fromJson(row.webhooks_json),
   };
 }
 
@@ -84,23 +95,28 @@ function toRow(alarm: Change<Alarm>): Change<Row<'alarms'>> {
     noted_at: alarm.notedAt,
     cleared_by: alarm.clearedBy,
     cleared_at: alarm.clearedAt,
+    cleared_reason: alarm.clearedReason,
+    element: alarm.element,
+    webhooks_json: toJson(alarm.webhookIds),
   };
 }
 
-export async function insertAlarm(db: Db, alarm: Alarm): Promise<void> {
-  await db.insertInto('alarms').values(toRow(alarm)).execute();
+export async function insertAlarms(db: Db, alarms: readonly Alarm[]): Promise<void> {
+  const rows = alarms.map((alarm): Row<'alarms'> => toRow(alarm));
+  for (const part of packetsOf(rows, (row) => row.observation_json.length))
+    await db.insertInto('alarms').values(part).execute();
 }
 
 export async function selectAlarm(db: Db, projectId: number, id: string): Promise<Alarm | undefined> {
   const row = await selectAlarmsOf(db, projectId).where('id', '=', id).executeTakeFirst();
-  return row && fromRow(row);
+  return row && alarmOf(row);
 }
 
 function selectAlarmsOf(db: Db, projectId: number) {
   return db.selectFrom('alarms').selectAll().where('project_id', '=', projectId);
 }
 
-/** The latest alarm of a rule about a device. One that is active, where a rule can clear, is always the latest. */
+/** The latest alarm of a rule about a device. */
 export async function selectLatestAlarm(
   db: Db,
   ruleId: string,
@@ -114,7 +130,7 @@ export async function selectLatestAlarm(
     .orderBy('id', 'desc')
     .limit(1)
     .executeTakeFirst();
-  return row && fromRow(row);
+  return row && alarmOf(row);
 }
 
 export async function updateAlarm(db: Db, id: string, change: Change<Alarm>): Promise<void> {
@@ -124,6 +140,71 @@ export async function updateAlarm(db: Db, id: string, change: Change<Alarm>): Pr
     .set(defined(toRow(change)))
     .where('id', '=', id)
     .execute();
+}
+
+/** Quiet alarms of a rule may be told at `until` if they would have to wait longer. */
+export async function updateQuietUntil(db: Db, ruleId: string, until: number): Promise<void> {
+  await db
+    .updateTable('alarms')
+    .set({ quiet_until: until })
+    .where('active', '=', 1)
+    .where('rule_id', '=', ruleId)
+    .where('notified', '=', 0)
+    .where('quiet_until', '>', until)
+    .execute();
+}
+
+/** What its rule named goes with an alarm that outlives it. */
+export async function updateAlarmWebhooks(
+  db: Db,
+  ruleId: string,
+  webhookIds: readonly string[],
+): Promise<void> {
+  await db
+    .updateTable('alarms')
+    .set({ webhooks_json: JSON.stringify(webhookIds) })
+    .where('active', '=', 1)
+    .where('rule_id', '=', ruleId)
+    .execute();
+}
+
+type End = Pick<Alarm, 'clearedAt' | 'clearedBy' | 'clearedReason'> & { lastSeen?: number };
+
+/**
+ * Ends an alarm; undefined when it is over already. What the answer says of `notified` holds: whoever tells it from now
+ * on finds that it is over, on whichever node.
+ */
+export async function endAlarm(db: Db, id: string, end: End): Promise<Alarm | undefined> {
+  const change = defined<Row<'alarms'>>(toRow({ ...end, active: false }));
+  return claim(db, id, (query) => query.set(change));
+}
+
+/** Takes it upon the caller to tell a quiet alarm; undefined when it is over or another has done so. */
+export async function claimQuietAlarm(
+  db: Db,
+  id: string,
+  { now, quietUntil }: { now: number; quietUntil: number },
+): Promise<Alarm | undefined> {
+  return claim(db, id, (query) =>
+    query
+      .set({ notified: 1, quiet_until: quietUntil })
+      .where('notified', '=', 0)
+      .where('quiet_until', '<=', now),
+  );
+}
+
+type Update = ReturnType<typeof updateActive>;
+
+function updateActive(db: Db, id: string) {
+  return db.updateTable('alarms').where('id', '=', id).where('active', '=', 1);
+}
+
+async function claim(db: Db, id: string, change: (query: Update) => Update): Promise<Alarm | undefined> {
+  const changed = await change(updateActive(db, id)).executeTakeFirst();
+  if (changed.numUpdatedRows === 0n) return undefined;
+  // Read after the row was ours: what was read before may have been written by another since.
+  const row = await db.selectFrom('alarms').selectAll().where('id', '=', id).executeTakeFirst();
+  return row && alarmOf(row);
 }
 
 export type AlarmFilter = {
@@ -147,7 +228,7 @@ export async function selectAlarms(
   if (filter.level !== undefined) query = query.where('level', '=', filter.level);
   if (filter.ruleId !== undefined) query = query.where('rule_id', '=', filter.ruleId);
   if (filter.deviceId !== undefined) query = query.where('device_id', '=', filter.deviceId);
-  return newestFirst(query, page, fromRow);
+  return newestFirst(query, page, alarmOf);
 }
 
 /** Deletes up to `limit` alarms that are over and whose id is below `id`, oldest first. */

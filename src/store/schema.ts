@@ -282,6 +282,11 @@ type EventTables = {
     noted_at: number | null;
     cleared_by: string | null;
     cleared_at: number | null;
+    cleared_reason: string | null;
+    /** Of the list that raised it, which one it was. */
+    element: number | null;
+    /** The webhooks that its rule named, where the rule is gone and it is not over yet. */
+    webhooks_json: string | null;
   };
   /** Actions that alarms are about to fire. */
   firings: { id: string; project_id: number; event_id: string; alarm_id: string; payload_json: string };

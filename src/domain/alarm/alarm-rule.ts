@@ -1,6 +1,7 @@
 /** An alarm rule is a condition on the messages of a device type, and who is told when it holds. */
 import { z } from 'zod';
 import { selectAction } from '../../store/action.ts';
+import { updateAlarmWebhooks, updateQuietUntil } from '../../store/alarm.ts';
 import {
   type AlarmRule,
   countAlarmRules,
@@ -175,6 +176,7 @@ export async function changeAlarmRule(
       enabled: given.enabled,
       updatedAt: ctx.now(),
     });
+    if (given.cooldown !== undefined) await updateQuietUntil(tx, id, ctx.now() + given.cooldown * 1_000);
     await note('alarm_rule.change', { kind: 'alarm_rule', id }, { changed: Object.keys(given) });
   });
   return getAlarmRule(ctx, caller, id);
@@ -184,15 +186,16 @@ async function requireTypeId(db: Db, projectId: number, name: string): Promise<s
   return (await requireTypeIds(db, projectId, [name])).get(name) ?? name;
 }
 
-/** Deletes a rule; the alarms it raised stay, and can be cleared by hand. */
+/** Deletes a rule. Its alarms end after it, and those it told are told. */
 export async function removeAlarmRule(
   ctx: Pick<Context, 'db' | 'now' | 'cache' | 'feed'>,
   caller: Caller,
   id: string,
 ): Promise<void> {
   await makeChange(ctx, caller, async (tx, note) => {
-    const { name } = await requireAlarmRule(tx, caller, id);
+    const { name, webhookIds } = await requireAlarmRule(tx, caller, id);
     await deleteAlarmRule(tx, id);
+    await updateAlarmWebhooks(tx, id, webhookIds);
     await note('alarm_rule.delete', { kind: 'alarm_rule', id }, { name });
   });
 }

@@ -1,7 +1,7 @@
 /** Made-up events for tests of webhooks, each in the shape that the real ones of its kind have. */
 import { z } from 'zod';
 import type { Caller } from '../access/caller.ts';
-import { bodyOfAlarm } from '../alarm/alarm.ts';
+import { bodyOfAlarm } from '../alarm/body.ts';
 import { payloadOfCoverage } from '../command/coverage.ts';
 import type { Context } from '../context.ts';
 import { eventKinds, type Origin, type StoredEvent } from '../event/event.ts';
@@ -121,13 +121,16 @@ function alarmSample({ ctx, caller, given, origin }: Making): Said {
     notedAt: null,
     clearedBy: null,
     clearedAt: isActive ? null : now,
+    clearedReason: isActive ? null : ('condition' as const),
+    element: null,
+    webhookIds: null,
   };
   return {
     type,
     label: null,
     origin: { ...origin, device: about, rule_id: alarm.ruleId },
     mediaType: jsonType,
-    body: bodyOfAlarm(alarm, Buffer.from(seen)),
+    body: bodyOfAlarm(isActive ? 'raised' : 'cleared', alarm, Buffer.from(seen)),
   };
 }
 

@@ -2,20 +2,19 @@
  * The way of an event: written down with its deliveries and alarms in one commit, and sent when the commit is done.
  * What arrives in the same turn shares a commit. An event that was answered is on disk, and so is what it causes.
  */
-import { inTransaction } from '../../store/open.ts';
-import { readyRules } from '../alarm/alarm-rule.ts';
 import { createCommits } from '../commit.ts';
 import type { Context } from '../context.ts';
-import { createOutbox, type Outbox } from '../delivery/outbox.ts';
-import { type ReadyType, readyTypes } from '../device/device-type.ts';
+import type { ReadyType } from '../device/device-type.ts';
 import { createMessageChecks, type MessageChecks } from '../device/message-checks.ts';
 import { checkedCharactersMax } from '../device/message-schema.ts';
 import { type EventWithBody, payloadOf } from '../event/event.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
 import type { EventJob, Intake } from '../jobs.ts';
-import { type ReadyWebhook, readyWebhooks, receiversOf } from '../webhook/ready-webhook.ts';
-import { type Known, raiseAlarms } from './raise.ts';
+import { type ReadyWebhook, receiversOf } from '../webhook/ready-webhook.ts';
+import { type Known, knownOf } from './known.ts';
+import { raiseAlarms } from './raise.ts';
+import { type AlarmNews, tell } from './tell.ts';
 
 const jobsPerCommit = 500;
 /** What waits for its commit is in memory: a flood of large bodies is told to come again. */
@@ -53,14 +52,6 @@ export function createIntake(ctx: IntakeContext): Intake {
 
 type Job = EventJob & { onlyIfWanted?: boolean };
 
-async function known(ctx: IntakeContext, projectId: number): Promise<Known> {
-  return {
-    webhooks: await readyWebhooks(ctx, projectId),
-    rules: await readyRules(ctx, projectId),
-    types: await readyTypes(ctx, projectId),
-  };
-}
-
 /** An event with what was looked up for it, worked out once however often the transaction is tried. */
 type Ready = { event: EventWithBody; payload: () => unknown; known: Known; to: ReadyWebhook[] };
 
@@ -72,7 +63,7 @@ async function commit(
 ): Promise<(string | null)[]> {
   const byProject = new Map<number, Known>();
   for (const { projectId } of jobs) {
-    if (!byProject.has(projectId)) byProject.set(projectId, await known(ctx, projectId));
+    if (!byProject.has(projectId)) byProject.set(projectId, await knownOf(ctx, projectId));
   }
   const ready = jobs.map((job): Ready | null => {
     const of = byProject.get(job.projectId) ?? { webhooks: new Map(), rules: [], types: new Map() };
@@ -81,32 +72,16 @@ async function commit(
   });
   const wanted = ready.filter((each) => each !== null);
   if (wanted.length > 0) {
-    const outbox = await inTransaction(ctx.db, async (tx) => {
-      const filled = createOutbox(ctx);
+    await tell(ctx, async (tx, outbox) => {
+      const news: AlarmNews[] = [];
       for (const each of wanted) {
-        filled.add(each.event, each.to);
-        await raiseAlarms(tx, filled, each);
+        outbox.add(each.event, each.to);
+        news.push(...(await raiseAlarms(tx, outbox, each)));
       }
-      await filled.write(tx);
-      return filled;
+      return news;
     });
-    finish(ctx, outbox);
   }
   return ready.map((each) => each?.event.id ?? null);
-}
-
-function finish(ctx: IntakeContext, outbox: Outbox): void {
-  try {
-    outbox.send();
-  } catch (error) {
-    // It is on disk by now: told as failed, it would be said again and stored twice.
-    ctx.log.error({ err: error }, 'deliveries could not be handed over at once');
-  }
-  for (const { event, deliveries } of outbox.events) {
-    const { id: eventId, projectId, kind, type, deviceId, problem } = event;
-    ctx.feed.publish({ kind: 'event', projectId, eventId, event: kind, type, deviceId, deliveries, problem });
-  }
-  if (outbox.firings > 0) ctx.feed.publish({ kind: 'firings', count: outbox.firings });
 }
 
 function prepare(ctx: IntakeContext, checks: MessageChecks, job: Job, of: Known): Ready {

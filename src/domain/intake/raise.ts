@@ -4,64 +4,79 @@ import type { Alarm } from '../../store/alarm.ts';
 import type { AlarmRule } from '../../store/alarm-rule.ts';
 import type { Firing } from '../../store/firing.ts';
 import type { Db } from '../../store/schema.ts';
-import { type AlarmChange, bodyOfAlarm, observe, payloadOfAlarm } from '../alarm/alarm.ts';
+import { type AlarmTurn, bodyOfAlarm, payloadOfAlarm } from '../alarm/body.ts';
 import { wholeObservation } from '../alarm/observation.ts';
+import { observe } from '../alarm/observe.ts';
 import type { Outbox } from '../delivery/outbox.ts';
-import type { ReadyType } from '../device/device-type.ts';
-import { type EventWithBody, payloadOf } from '../event/event.ts';
+import { type EventWithBody, type Origin, payloadOf } from '../event/event.ts';
 import { newId } from '../id.ts';
-import { type ReadyWebhook, receiversOf } from '../webhook/ready-webhook.ts';
-
-/** What events of a project are held against. */
-export type Known = {
-  webhooks: ReadonlyMap<string, ReadyWebhook>;
-  rules: readonly AlarmRule[];
-  types: ReadonlyMap<string, ReadyType>;
-};
+import { receiversOf } from '../webhook/ready-webhook.ts';
+import type { Known } from './known.ts';
+import type { AlarmNews } from './tell.ts';
 
 /** Holds a message against the rules of its type, and sends what became of alarms on the same way as the message. */
 export async function raiseAlarms(
   tx: Db,
   outbox: Outbox,
   { event, payload, known }: { event: EventWithBody; payload: () => unknown; known: Known },
-): Promise<void> {
+): Promise<AlarmNews[]> {
   const { device } = event.origin;
-  if (event.kind !== 'message' || event.problem !== null || !device) return;
+  if (event.kind !== 'message' || event.problem !== null || !device) return [];
+  const news: AlarmNews[] = [];
   for (const rule of known.rules) {
     if (rule.typeId !== device.type_id || rule.messageType !== event.type || payload() === undefined)
       continue;
-    for (const change of await observe(tx, rule, { event, device, payload: payload() })) {
-      if (!change.isTold) continue;
-      const body = bodyOfAlarm(change.alarm, await observationOf(tx, outbox, change.alarm));
-      addAlarm(outbox, known, { ...change, body }, { origin: event.origin, named: rule.webhookIds });
-      if (change.what === 'raised')
-        outbox.addFirings(rule.actionEventIds.map((eventId) => firingOf(change.alarm, eventId, payload())));
+    for (const { turn, alarm, isTold } of await observe(tx, rule, { event, device, payload: payload() })) {
+      news.push({ alarm, change: turn, isTold });
+      if (!isTold) continue;
+      const about = { alarm, at: event.at, origin: { ...event.origin, rule_id: rule.id } };
+      if (turn === 'raised') await addRaised(tx, outbox, known, { ...about, rule, observation: payload() });
+      else await addCleared(tx, outbox, known, { ...about, named: rule.webhookIds });
     }
   }
+  return news;
 }
 
-/** What an alarm saw. The event may be of this very commit, and then it is not in the database yet. */
-async function observationOf(tx: Db, outbox: Outbox, alarm: Alarm): Promise<Uint8Array> {
-  const waiting = outbox.events.findLast(({ event }) => event.id === alarm.eventId);
-  return waiting ? waiting.event.body : wholeObservation(tx, alarm);
-}
+type About = { alarm: Alarm; at: number; origin: Origin };
 
-/** An alarm that was raised or cleared, as an event of its own. */
-function addAlarm(
+/** An alarm is told: to webhooks as an event of its own, and to the actions that it fires. */
+export async function addRaised(
+  tx: Db,
   outbox: Outbox,
   known: Known,
-  { what, alarm, body }: AlarmChange & { body: Buffer },
-  { origin, named }: { origin: EventWithBody['origin']; named: readonly string[] },
-): void {
-  const at = what === 'raised' ? alarm.firstSeen : (alarm.clearedAt ?? alarm.lastSeen);
+  { rule, observation, ...about }: About & { rule: AlarmRule; observation: unknown },
+): Promise<void> {
+  await addAlarm(tx, outbox, known, { ...about, turn: 'raised', named: rule.webhookIds });
+  outbox.addFirings(
+    rule.actionEventIds.map((eventId) => firingOf(about.alarm, about.at, eventId, observation)),
+  );
+}
+
+/** Whoever was told that it began is told that it is over. */
+export async function addCleared(
+  tx: Db,
+  outbox: Outbox,
+  known: Known,
+  about: About & { named: readonly string[] },
+): Promise<void> {
+  await addAlarm(tx, outbox, known, { ...about, turn: 'cleared' });
+}
+
+async function addAlarm(
+  tx: Db,
+  outbox: Outbox,
+  known: Known,
+  { turn, alarm, at, origin, named }: About & { turn: AlarmTurn; named: readonly string[] },
+): Promise<void> {
+  const body = bodyOfAlarm(turn, alarm, await observationOf(tx, outbox, alarm));
   const event: EventWithBody = {
     id: newId(at),
     projectId: alarm.projectId,
     kind: 'alarm',
-    type: `alarm.${what}`,
+    type: `alarm.${turn}`,
     label: null,
     deviceId: alarm.deviceId,
-    origin: { ...origin, rule_id: alarm.ruleId },
+    origin,
     mediaType: 'application/json',
     body,
     bodyBytes: body.length,
@@ -74,13 +89,19 @@ function addAlarm(
   );
 }
 
-function firingOf(alarm: Alarm, actionEventId: string, observation: unknown): Firing {
+/** What an alarm saw. The event may be of this very commit, and then it is not in the database yet. */
+async function observationOf(tx: Db, outbox: Outbox, alarm: Alarm): Promise<Uint8Array> {
+  const waiting = outbox.events.findLast(({ event }) => event.id === alarm.eventId);
+  return waiting ? waiting.event.body : wholeObservation(tx, alarm);
+}
+
+function firingOf(alarm: Alarm, at: number, actionEventId: string, observation: unknown): Firing {
   return {
-    id: newId(alarm.firstSeen),
+    id: newId(at),
     projectId: alarm.projectId,
     actionEventId,
     alarmId: alarm.id,
     // A large one is read from its event when the action is fired.
-    payload: payloadOfAlarm(alarm, alarm.observation === null ? undefined : observation),
+    payload: payloadOfAlarm('raised', alarm, alarm.observation === null ? undefined : observation),
   };
 }
