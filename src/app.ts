@@ -24,6 +24,7 @@ import { createFeed } from './domain/feed.ts';
 import { newId } from './domain/id.ts';
 import { createAlarmEnds } from './domain/intake/end-alarms.ts';
 import { createIntake } from './domain/intake/intake.ts';
+import { createLostDevices } from './domain/intake/lost-device.ts';
 import { isOfQuietAlarms, tellQuietAlarms } from './domain/intake/quiet-alarm.ts';
 import { createSystemEvents } from './domain/intake/system-event.ts';
 import { sweep } from './domain/sweep.ts';
@@ -106,7 +107,7 @@ export async function openContext(
       issues: createIssues(base),
       receipts: createReceipts(base),
       intake: createIntake(base),
-      sightings: createSightings(),
+      sightings: createSightings(base.process.nodeId),
     },
   };
   await loadInForce(ctx);
@@ -146,6 +147,9 @@ export async function startApp(options: AppOptions): Promise<App> {
   const quiet = startLoop(() => tellQuietAlarms(ctx), onError);
   started.defer(() => quiet.stop());
   started.defer(ctx.feed.subscribe((fact) => isOfQuietAlarms(fact) && quiet.wake()));
+  const lostDevices = createLostDevices(ctx);
+  const losses = startLoop(() => lostDevices.look(), onError);
+  started.defer(() => losses.stop());
   const alarmEnds = createAlarmEnds(ctx);
   const alarmEnding = startLoop(() => alarmEnds.look(), onError);
   started.defer(() => alarmEnding.stop());

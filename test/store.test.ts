@@ -72,6 +72,8 @@ const device = (id: number, name: string, projectId = 1): NewDevice => ({
   connectedAt: null,
   lastSeenAt: null,
   address: null,
+  onlineNode: null,
+  onlineDoor: null,
 });
 const pulse = (id: string, target: Target, expiresAt: number, projectId: number): Command => ({
   id,
@@ -381,7 +383,7 @@ for (const { title, urlOf, skip } of databases) {
         db,
         ids.map((id) => device(id, `d${id}`, 150)),
       );
-      const sightings = createSightings();
+      const sightings = createSightings(newId(Date.now()));
       for (const id of ids) sightings.deviceSeen(id, { lastSeenAt: 5, address: '::1' });
       sightings.deviceSeen(180_000, { lastSeenAt: 7, connectedAt: 6 });
       let turns = 0;

@@ -5,6 +5,7 @@ import * as alarmEvents from './0003-alarm-events.ts';
 import * as conditionsOnCalls from './0004-conditions-on-calls.ts';
 import * as webhookHealth from './0005-webhook-health.ts';
 import * as alarmEnds from './0006-alarm-ends.ts';
+import * as online from './0007-online.ts';
 
 /** Every migration, in order of name. Once released, a migration is never edited. */
 export const migrations: Record<string, Migration> = {
@@ -14,4 +15,5 @@ export const migrations: Record<string, Migration> = {
   '0004-conditions-on-calls': conditionsOnCalls,
   '0005-webhook-health': webhookHealth,
   '0006-alarm-ends': alarmEnds,
+  '0007-online': online,
 };

@@ -103,6 +103,12 @@ const fates = {
       deviceId,
     }),
   },
+  lost: {
+    log: { level: 'info', text: 'a device did not come back after its server was gone' },
+    counts: () => [],
+    // It was written down with the fact.
+    event: none,
+  },
   event: {
     log: { level: 'debug', text: 'event' },
     counts: ({ event, problem }) => [

@@ -33,6 +33,8 @@ export type Fact =
       at: number;
     }
   | { kind: 'online' | 'offline'; projectId: number; deviceId: number; door: string }
+  /** It was online at a node that died, and did not come back. */
+  | { kind: 'lost'; projectId: number; deviceId: number; nodeId: string }
   | {
       kind: 'event';
       projectId: number;

@@ -10,6 +10,7 @@ import { createSession } from '../domain/device/session.ts';
 import type { Sender } from '../domain/event/origin.ts';
 import { Fault } from '../domain/fault.ts';
 import { publishBulk, publishEventJson, publishMessageBytes } from '../domain/intake/publish.ts';
+import { keepWill } from '../domain/intake/will.ts';
 import { readJson } from '../domain/json.ts';
 import { withoutDatabase } from '../domain/readiness.ts';
 import type { Flow } from './flow.ts';
@@ -81,6 +82,8 @@ export function createMqttDevice(
 ): MqttDevice {
   const subscriptions = new Map<Heard, { topic: string; qos: 0 | 1 }>();
   let isRevoked = false;
+  let isClosed = false;
+  let willId: string | null = null;
   let isReported = false;
   /** Messages begin one after the other, are stored side by side, and are acknowledged in order (§4.6). */
   let answered: Promise<unknown> = Promise.resolve();
@@ -117,6 +120,16 @@ export function createMqttDevice(
     }
   }
 
+  /** Receipts have no need to be said for a device that is gone. */
+  function keepWillOf(id: number, { what, name }: Topic, payload: Publication['payload']): string | null {
+    if (what !== 'event' && what !== 'bulk' && what !== 'message') return null;
+    return keepWill(ctx, id, {
+      what,
+      name,
+      bytes: typeof payload === 'string' ? Buffer.from(payload) : payload,
+    });
+  }
+
   const self: MqttDevice = {
     async authenticate(username, password, will) {
       const device = await authenticateDevice(ctx, password?.toString());
@@ -125,6 +138,7 @@ export function createMqttDevice(
       const said = will && parseTopic(will.topic);
       if (will && !(said && said.deviceId === device.id && isSaid(said))) throw foreign(will.topic);
       await session.open(device);
+      if (said && !isClosed) willId = keepWillOf(device.id, said, will.payload);
       return device.id;
     },
     async publish(packet) {
@@ -167,7 +181,11 @@ export function createMqttDevice(
       // A server that goes down is no reason to believe that the device is gone.
       self.revoke();
     },
-    onClose: () => session.gone(),
+    onClose() {
+      isClosed = true;
+      session.gone();
+      if (willId !== null) ctx.queues.sightings.willDone(willId);
+    },
     hears: (event) => subscriptions.has(event),
     deliver(event, payload) {
       const subscription = subscriptions.get(event);

@@ -20,6 +20,10 @@ export type StoredDevice = {
   lastSeenAt: number | null;
   /** The last one it was connected from. */
   address: string | null;
+  /** The node at which it is online, or was when that died. */
+  onlineNode: string | null;
+  /** The door it came in by there. */
+  onlineDoor: string | null;
 };
 
 export type Device = StoredDevice & {
@@ -44,6 +48,8 @@ function toRow(device: Change<StoredDevice>): Change<Row<'devices'>> {
     connected_at: device.connectedAt,
     last_seen_at: device.lastSeenAt,
     address: device.address,
+    online_node: device.onlineNode,
+    online_door: device.onlineDoor,
   };
 }
 
@@ -64,6 +70,8 @@ function fromRow(row: JoinedRow): Omit<Device, 'tags'> {
     connectedAt: row.connected_at,
     lastSeenAt: row.last_seen_at,
     address: row.address,
+    onlineNode: row.online_node,
+    onlineDoor: row.online_door,
   };
 }
 
@@ -245,6 +253,17 @@ export async function updateDevice(db: Db, id: number, change: Change<StoredDevi
     .set(defined<Row<'devices'>>(toRow(change)))
     .where('id', '=', id)
     .execute();
+}
+
+/** The device is no longer online at that node; false when it was not, or is at another one by now. */
+export async function updateDeviceOffline(db: Db, id: number, nodeId: string): Promise<boolean> {
+  const gone = await db
+    .updateTable('devices')
+    .set({ online_node: null, online_door: null })
+    .where('id', '=', id)
+    .where('online_node', '=', nodeId)
+    .executeTakeFirst();
+  return gone.numUpdatedRows > 0n;
 }
 
 export async function deleteDevice(db: Db, id: number): Promise<void> {

@@ -76,6 +76,9 @@ type SetUpTables = {
     connected_at: number | null;
     last_seen_at: number | null;
     address: string | null;
+    /** Where it is online, or was when that node died; null once it has gone. */
+    online_node: string | null;
+    online_door: string | null;
   };
   device_tags: { project_id: number; tag: string; device_id: number };
   actions: {
@@ -160,6 +163,15 @@ type SetUpTables = {
 type EventTables = {
   /** Servers that are up; one that has not been seen for a while has left its deliveries to the others. */
   nodes: { id: string; seen_at: number };
+  /** What devices that are online want said if they go without a word. */
+  wills: {
+    id: string;
+    device_id: number;
+    node_id: string;
+    what: string;
+    name: string | null;
+    bytes: Uint8Array;
+  };
   events: {
     id: string;
     project_id: number;

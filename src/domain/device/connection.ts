@@ -50,7 +50,8 @@ export async function openConnection(
   const { device, door, address } = opened;
   const isFirst = ctx.live.presence.add(connection);
   const now = ctx.now();
-  ctx.queues.sightings.deviceSeen(device.id, { connectedAt: now, lastSeenAt: now, address });
+  const onlineDoor = isFirst ? { onlineDoor: door.name } : {};
+  ctx.queues.sightings.deviceSeen(device.id, { connectedAt: now, lastSeenAt: now, address, ...onlineDoor });
   if (isFirst) {
     ctx.feed.publish({ kind: 'online', projectId: device.projectId, deviceId: device.id, door: door.name });
   }
@@ -69,7 +70,7 @@ export async function openConnection(
 export function closeConnection(ctx: LeavingContext, connection: Connection): void {
   if (!ctx.live.presence.remove(connection)) return;
   const { device, door } = connection;
-  ctx.queues.sightings.deviceSeen(device.id, { lastSeenAt: ctx.now() });
+  ctx.queues.sightings.deviceSeen(device.id, { lastSeenAt: ctx.now(), onlineDoor: null });
   ctx.feed.publish({ kind: 'offline', projectId: device.projectId, deviceId: device.id, door: door.name });
 }
 

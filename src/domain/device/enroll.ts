@@ -90,6 +90,8 @@ async function addDevices(
         connectedAt: null,
         lastSeenAt: null,
         address: null,
+        onlineNode: null,
+        onlineDoor: null,
       };
     });
     await insertDevices(tx, devices);
