@@ -31,6 +31,7 @@ create table alarm_rules (
   enabled int not null,
   created_at bigint not null,
   updated_at bigint not null,
+  problem varchar(500) collate utf8mb4_bin null,
   unique index PRIMARY (id),
   unique index alarm_rules_name (project_id, name)
 );
@@ -152,7 +153,10 @@ create table devices (
   connected_at bigint null,
   last_seen_at bigint null,
   address varchar(45) collate utf8mb4_bin null,
+  online_node varchar(36) collate utf8mb4_bin null,
+  online_door varchar(10) collate utf8mb4_bin null,
   index devices_group (group_id, id),
+  index devices_online (online_node, id),
   index devices_project (project_id, id),
   unique index PRIMARY (id),
   unique index devices_name (project_id, name),
@@ -385,8 +389,20 @@ create table webhooks (
   failing_days int null,
   last_failure_at bigint null,
   old_secrets_json mediumtext collate utf8mb4_bin null,
+  problem varchar(500) collate utf8mb4_bin null,
   index webhooks_project (project_id, id),
   unique index PRIMARY (id),
   unique index webhooks_module (project_id, module_id),
   unique index webhooks_name (project_id, device_id, name)
+);
+
+create table wills (
+  id varchar(36) collate utf8mb4_bin not null,
+  device_id bigint not null,
+  node_id varchar(36) collate utf8mb4_bin not null,
+  what varchar(10) collate utf8mb4_bin not null,
+  name varchar(200) collate utf8mb4_bin null,
+  bytes mediumblob not null,
+  index wills_node (node_id, device_id),
+  unique index PRIMARY (id)
 );

@@ -31,6 +31,7 @@ create table alarm_rules (
   enabled integer not null,
   created_at bigint not null,
   updated_at bigint not null,
+  problem varchar(500) null,
   unique index (id),
   unique index (project_id, name)
 );
@@ -152,7 +153,10 @@ create table devices (
   connected_at bigint null,
   last_seen_at bigint null,
   address varchar(45) null,
+  online_node varchar(36) null,
+  online_door varchar(10) null,
   index devices_group (group_id, id),
+  index devices_online (online_node, id),
   index devices_project (project_id, id),
   unique index (id),
   unique index (project_id, name),
@@ -385,8 +389,20 @@ create table webhooks (
   failing_days integer null,
   last_failure_at bigint null,
   old_secrets_json mediumtext null,
+  problem varchar(500) null,
   index webhooks_project (project_id, id),
   unique index (id),
   unique index (project_id, device_id, name),
   unique index (project_id, module_id)
+);
+
+create table wills (
+  id varchar(36) null,
+  device_id bigint not null,
+  node_id varchar(36) not null,
+  what varchar(10) not null,
+  name varchar(200) null,
+  bytes mediumblob not null,
+  index wills_node (node_id, device_id),
+  unique index (id)
 );

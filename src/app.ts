@@ -25,6 +25,7 @@ import { newId } from './domain/id.ts';
 import { createAlarmEnds } from './domain/intake/end-alarms.ts';
 import { createIntake } from './domain/intake/intake.ts';
 import { createLostDevices } from './domain/intake/lost-device.ts';
+import { createOrphans } from './domain/intake/orphan.ts';
 import { isOfQuietAlarms, tellQuietAlarms } from './domain/intake/quiet-alarm.ts';
 import { createSystemEvents } from './domain/intake/system-event.ts';
 import { sweep } from './domain/sweep.ts';
@@ -150,6 +151,10 @@ export async function startApp(options: AppOptions): Promise<App> {
   const lostDevices = createLostDevices(ctx);
   const losses = startLoop(() => lostDevices.look(), onError);
   started.defer(() => losses.stop());
+  const orphans = createOrphans(ctx);
+  const marks = startLoop(() => orphans.look(), onError);
+  started.defer(() => marks.stop());
+  started.defer(ctx.feed.subscribe((fact) => orphans.hear(fact) && marks.wake()));
   const alarmEnds = createAlarmEnds(ctx);
   const alarmEnding = startLoop(() => alarmEnds.look(), onError);
   started.defer(() => alarmEnding.stop());

@@ -14,6 +14,8 @@ export const systemEventTypes = [
   'command.covered',
   'command.missed',
   'webhook.disabled',
+  'webhook.orphaned',
+  'alarm_rule.orphaned',
 ] as const;
 export type SystemEventType = (typeof systemEventTypes)[number];
 /** An event of the server, as it is said. */
@@ -131,6 +133,12 @@ const fates = {
       projectId,
       data: { webhook_id: webhookId, reason },
     }),
+  },
+  orphaned: {
+    log: { level: 'warn', text: 'nothing is left of what a webhook or an alarm rule names' },
+    counts: () => [],
+    // It was written down with the mark.
+    event: none,
   },
   alarm: {
     log: { level: 'debug', text: 'alarm' },

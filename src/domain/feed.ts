@@ -69,6 +69,14 @@ export type Fact =
       isTold: boolean;
       isActive: boolean;
     }
+  /** Everything that it names was deleted. */
+  | {
+      kind: 'orphaned';
+      projectId: number;
+      what: 'webhook' | 'alarm_rule';
+      id: string;
+      problem: string;
+    }
   | { kind: 'firings'; count: number }
   | { kind: 'change'; projectId: number; change: string; subject: string; actor: string };
 

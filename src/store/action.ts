@@ -2,6 +2,7 @@
 import type { Condition } from '../domain/condition.ts';
 import type { Target } from '../domain/device/target.ts';
 import { type Change, defined, fromFlag, fromJson, isEmpty, toFlag, toJson } from './columns.ts';
+import { among } from './dialect.ts';
 import { oldestFirst, type Page, type PageQuery } from './page.ts';
 import type { Db, Row } from './schema.ts';
 
@@ -68,6 +69,22 @@ export async function insertAction(db: Db, action: Action): Promise<void> {
 export async function selectAction(db: Db, projectId: number, eventId: string): Promise<Action | undefined> {
   const row = await selectActionsOf(db, projectId).where('event_id', '=', eventId).executeTakeFirst();
   return row && fromRow(row);
+}
+
+/** Those of the event_ids that are there. */
+export async function selectActionsNamed(
+  db: Db,
+  projectId: number,
+  eventIds: readonly string[],
+): Promise<Set<string>> {
+  if (eventIds.length === 0) return new Set();
+  const rows = await db
+    .selectFrom('actions')
+    .select('event_id')
+    .where('project_id', '=', projectId)
+    .where('event_id', 'in', among(db, eventIds))
+    .execute();
+  return new Set(rows.map((row) => row.event_id));
 }
 
 export async function selectActions(db: Db, projectId: number, page: PageQuery): Promise<Page<Action>> {

@@ -18,6 +18,8 @@ export type AlarmRule = {
   actionEventIds: string[];
   cooldownSeconds: number;
   enabled: boolean;
+  /** Why nobody is told of its alarms any more. */
+  problem: string | null;
   createdAt: number;
   updatedAt: number;
 };
@@ -36,6 +38,7 @@ function fromRow(row: Row<'alarm_rules'>): AlarmRule {
     actionEventIds: fromJson(row.actions_json),
     cooldownSeconds: row.cooldown_seconds,
     enabled: fromFlag(row.enabled),
+    problem: row.problem,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };
@@ -57,6 +60,7 @@ function toRow(rule: Change<AlarmRule>): Change<Row<'alarm_rules'>> {
     actions_json: toJson(rule.actionEventIds),
     cooldown_seconds: rule.cooldownSeconds,
     enabled: toFlag(rule.enabled),
+    problem: rule.problem,
     created_at: rule.createdAt,
     updated_at: rule.updatedAt,
   };
@@ -79,6 +83,11 @@ export async function selectAnyAlarmRule(db: Db, id: string): Promise<AlarmRule 
 
 export async function selectAlarmRules(db: Db, projectId: number, page: PageQuery): Promise<Page<AlarmRule>> {
   return oldestFirst(selectAlarmRulesOf(db, projectId), page, fromRow);
+}
+
+/** All rules of the project. */
+export async function selectProjectAlarmRules(db: Db, projectId: number): Promise<AlarmRule[]> {
+  return (await selectAlarmRulesOf(db, projectId).orderBy('id').execute()).map(fromRow);
 }
 
 /** The rules of the project that are switched on. */
@@ -119,6 +128,21 @@ export async function updateAlarmRule(db: Db, id: string, change: Change<AlarmRu
     .set(defined(toRow(change)))
     .where('id', '=', id)
     .execute();
+}
+
+/** False when its problem is another than `before` by now. */
+export async function updateAlarmRuleProblem(
+  db: Db,
+  id: string,
+  { before, problem }: { before: string | null; problem: string | null },
+): Promise<boolean> {
+  const changed = await db
+    .updateTable('alarm_rules')
+    .set({ problem })
+    .where('id', '=', id)
+    .where('problem', before === null ? 'is' : '=', before)
+    .executeTakeFirst();
+  return changed.numUpdatedRows > 0n;
 }
 
 export async function deleteAlarmRule(db: Db, id: string): Promise<void> {

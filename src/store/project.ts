@@ -24,6 +24,11 @@ export async function selectProjects(db: Db, page: PageQuery): Promise<Page<Proj
   return oldestFirst(db.selectFrom('projects').selectAll(), page, fromRow, { isNumber: true });
 }
 
+export async function selectProjectIds(db: Db): Promise<number[]> {
+  const rows = await db.selectFrom('projects').select('id').orderBy('id').execute();
+  return rows.map((row) => row.id);
+}
+
 /**
  * Lets one change of the project's inventory at a time pass, until the transaction ends: what a change relies on
  * (a group, a type, the project itself) is then not deleted or moved meanwhile. False when the project is gone.

@@ -34,6 +34,8 @@ export type Webhook = {
   ordered: boolean;
   enabled: boolean;
   disabledReason: string | null;
+  /** Why nothing passes its filter any more. */
+  problem: string | null;
   /** Since when every attempt has failed; null while the last one has not. */
   failingSince: number | null;
   /** How many those are, and on how many days of it there were any. */
@@ -68,6 +70,7 @@ function fromRow(row: Row<'webhooks'>): Webhook {
     ordered: fromFlag(row.ordered),
     enabled: fromFlag(row.enabled),
     disabledReason: row.disabled_reason,
+    problem: row.problem,
     failingSince: row.failing_since,
     failures: row.failures ?? 0,
     failingDays: row.failing_days ?? 0,
@@ -109,6 +112,7 @@ function toRow(webhook: Change<Webhook>): Change<Row<'webhooks'>> {
     ordered: toFlag(webhook.ordered),
     enabled: toFlag(webhook.enabled),
     disabled_reason: webhook.disabledReason,
+    problem: webhook.problem,
     failing_since: webhook.failingSince,
     failures: webhook.failures,
     failing_days: webhook.failingDays,
@@ -212,6 +216,21 @@ export async function updateWebhook(db: Db, id: string, change: Change<Webhook>)
     .set(defined(toRow(change)))
     .where('id', '=', id)
     .execute();
+}
+
+/** False when its problem is another than `before` by now. */
+export async function updateWebhookProblem(
+  db: Db,
+  id: string,
+  { before, problem }: { before: string | null; problem: string | null },
+): Promise<boolean> {
+  const changed = await db
+    .updateTable('webhooks')
+    .set({ problem })
+    .where('id', '=', id)
+    .where('problem', before === null ? 'is' : '=', before)
+    .executeTakeFirst();
+  return changed.numUpdatedRows > 0n;
 }
 
 /**

@@ -1,4 +1,5 @@
 /** An alarm rule is a condition on the messages of a device type, and who is told when it holds. */
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { selectAction } from '../../store/action.ts';
 import { updateAlarmWebhooks, updateQuietUntil } from '../../store/alarm.ts';
@@ -19,7 +20,7 @@ import { holdInventory, makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import { conditionSchema } from '../condition.ts';
 import type { Context } from '../context.ts';
-import { type ReadyType, readyTypes, requireTypeIds } from '../device/device-type.ts';
+import { nameOfType, type ReadyType, readyTypes, requireTypeIds } from '../device/device-type.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
 import { eventIdSchema, instant, nameSchema, pageSchema, parseInput } from '../input.ts';
@@ -72,7 +73,7 @@ function viewRule(rule: AlarmRule, types: ReadonlyMap<string, ReadyType>) {
     id: rule.id,
     name: rule.name,
     level: rule.level,
-    device_type: types.get(rule.typeId)?.class ?? rule.typeId,
+    device_type: nameOfType(types, rule.typeId),
     message_type: rule.messageType,
     when: rule.when,
     clear_when: rule.clearWhen,
@@ -80,6 +81,7 @@ function viewRule(rule: AlarmRule, types: ReadonlyMap<string, ReadyType>) {
     actions: rule.actionEventIds,
     cooldown: rule.cooldownSeconds,
     enabled: rule.enabled,
+    problem: rule.problem,
     created_at: instant(rule.createdAt),
     updated_at: instant(rule.updatedAt),
   };
@@ -127,6 +129,7 @@ export async function createAlarmRule(
       actionEventIds: given.actions,
       cooldownSeconds: given.cooldown,
       enabled: given.enabled,
+      problem: null,
       createdAt: now,
       updatedAt: now,
     };
@@ -174,6 +177,7 @@ export async function changeAlarmRule(
       actionEventIds: given.actions,
       cooldownSeconds: given.cooldown,
       enabled: given.enabled,
+      problem: namesOthers(rule, given) ? null : undefined,
       updatedAt: ctx.now(),
     });
     if (given.cooldown !== undefined) await updateQuietUntil(tx, id, ctx.now() + given.cooldown * 1_000);
@@ -204,6 +208,27 @@ async function requireAlarmRule(db: Db, caller: Caller, id: string): Promise<Ala
   const rule = await selectAlarmRule(db, caller.projectId, id);
   if (!rule) throw new Fault('not_found', 'there is no such alarm rule');
   return rule;
+}
+
+function namesOthers(
+  { webhookIds, actionEventIds }: AlarmRule,
+  { webhooks = webhookIds, actions = actionEventIds }: z.output<typeof changeSchema>,
+): boolean {
+  return !isDeepStrictEqual([webhookIds, actionEventIds], [webhooks, actions]);
+}
+
+/** Why nobody is told of a rule's alarms any more; null while one thing is left of every list. */
+export function problemOfRule(
+  { webhookIds, actionEventIds }: Pick<AlarmRule, 'webhookIds' | 'actionEventIds'>,
+  there: { webhooks: ReadonlySet<string>; actions: ReadonlySet<string> },
+): string | null {
+  const isGone = (named: readonly string[], left: ReadonlySet<string>) =>
+    named.length > 0 && !named.some((name) => left.has(name));
+  const gone = [
+    ...(isGone(webhookIds, there.webhooks) ? ['webhook'] : []),
+    ...(isGone(actionEventIds, there.actions) ? ['action'] : []),
+  ];
+  return gone.length === 0 ? null : gone.map((what) => `every ${what} that it names was deleted`).join('; ');
 }
 
 /** Throws `unknown_target` unless every rule is there and the project's. */

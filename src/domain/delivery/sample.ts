@@ -167,6 +167,10 @@ function systemData(type: SystemEventType, { projectId }: Caller, now: number): 
       const fired = { triggerId: newId(now), actionEventId: 'sample', source: 'post', commands: 1 };
       return eventOfFact({ kind: 'trigger', projectId, ...fired })?.data ?? {};
     }
+    case 'webhook.orphaned':
+      return { webhook_id: newId(now), name: 'sample webhook', problem: 'this is a test' };
+    case 'alarm_rule.orphaned':
+      return { rule_id: newId(now), name: 'sample rule', problem: 'this is a test' };
     case 'webhook.disabled': {
       const disabled = { webhookId: newId(now), reason: 'this is a test' };
       return eventOfFact({ kind: 'webhook-disabled', projectId, ...disabled })?.data ?? {};

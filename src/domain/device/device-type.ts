@@ -190,6 +190,12 @@ export async function readyTypes(
   });
 }
 
+/** What people find a type under that is known by its id: its class, unless another one has that for its id. */
+export function nameOfType(types: ReadonlyMap<string, ReadyType>, id: string): string {
+  const name = types.get(id)?.class ?? id;
+  return types.has(name) ? id : name;
+}
+
 /** Ids made here are of no use to people. */
 function classOf({ id, name }: DeviceType): string {
   return /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-/.test(id) ? name : id;

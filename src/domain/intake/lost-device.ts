@@ -8,14 +8,11 @@ import { selectNodes } from '../../store/node.ts';
 import type { Db } from '../../store/schema.ts';
 import { deleteWills, deleteWillsOfNode, selectWills, type Will } from '../../store/will.ts';
 import type { Context } from '../context.ts';
-import type { Outbox } from '../delivery/outbox.ts';
 import { factsOf } from '../device/presence.ts';
-import type { EventWithBody } from '../event/event.ts';
 import { originOf } from '../event/origin.ts';
-import { newId } from '../id.ts';
 import { instant } from '../input.ts';
-import { receiversOf } from '../webhook/ready-webhook.ts';
-import { type Known, knownOf } from './known.ts';
+import { knownOf } from './known.ts';
+import { addServerEvent } from './server-event.ts';
 import { tell } from './tell.ts';
 import { publishWill } from './will.ts';
 
@@ -81,11 +78,13 @@ async function tellDevicesOf(ctx: Context, nodeId: string): Promise<void> {
 async function tellDevice(ctx: Context, nodeId: string, device: Device): Promise<void> {
   const { id: deviceId, projectId } = device;
   const known = await knownOf(ctx, projectId);
-  const event = await offlineEvent(ctx, device);
+  const origin = await originOf(ctx, { device: factsOf(device), address: device.address });
+  const { onlineDoor: door, lastSeenAt } = device;
+  const data = { door, last_seen_at: instant(lastSeenAt) };
   let wills = null as Will[] | null;
   await tell(ctx, async (tx, outbox) => {
     wills = await claimDevice(tx, nodeId, deviceId);
-    if (wills) addWanted(outbox, known, event);
+    if (wills) addServerEvent(ctx, outbox, known, { type: 'device.offline', projectId, origin, data });
     return [];
   });
   // Back meanwhile, or told by another node.
@@ -103,34 +102,4 @@ async function claimDevice(tx: Db, nodeId: string, deviceId: number): Promise<Wi
     wills.map(({ id }) => id),
   );
   return wills;
-}
-
-type Offline = EventWithBody & { payload: object };
-
-async function offlineEvent(ctx: Context, device: Device): Promise<Offline> {
-  const at = ctx.now();
-  const { id, name, projectId, onlineDoor: door, lastSeenAt, address } = device;
-  const payload = { device: { id, name }, door, last_seen_at: instant(lastSeenAt), at: instant(at) };
-  const body = Buffer.from(JSON.stringify(payload));
-  return {
-    id: newId(at),
-    projectId,
-    kind: 'system',
-    type: 'device.offline',
-    label: null,
-    deviceId: id,
-    origin: await originOf(ctx, { device: factsOf(device), address }),
-    mediaType: 'application/json',
-    body,
-    bodyBytes: body.length,
-    problem: null,
-    at,
-    payload,
-  };
-}
-
-/** Like every event of the server, it is written down only where a webhook asks for it. */
-function addWanted(outbox: Outbox, { webhooks }: Known, { payload, ...event }: Offline): void {
-  const receivers = receiversOf(webhooks, event, () => payload);
-  if (receivers.length > 0) outbox.add(event, receivers);
 }

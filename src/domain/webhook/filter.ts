@@ -20,7 +20,7 @@ export const filterSchema = z.strictObject({
   devices: list(idSchema),
   /** Each with all that is below it. */
   groups: list(idSchema),
-  /** By id or name. */
+  /** By id or name on the way in; kept by id. */
   device_types: list(nameSchema),
   /** A device with any of them. */
   tags: list(tagSchema),
@@ -50,7 +50,7 @@ export type Filterable = {
   device: {
     id: number;
     groupPath: readonly number[];
-    typeNames: readonly string[];
+    typeId: string | null;
     tags: ReadonlySet<string>;
   } | null;
   ruleId: string | null;
@@ -69,7 +69,7 @@ export function filterableOf(event: StoredEvent, payload: () => unknown): Filter
       ? {
           id: device.id,
           groupPath: device.group_path,
-          typeNames: [device.type_id, device.type].filter((name) => name !== null),
+          typeId: device.type_id,
           tags: new Set(device.tags),
         }
       : null,
@@ -103,8 +103,7 @@ export function passesFilter(filter: WebhookFilter, event: Filterable): boolean 
   if (filter.alarm_rules && !filter.alarm_rules.includes(event.ruleId ?? '')) return false;
   if (filter.devices && !(device && filter.devices.includes(device.id))) return false;
   if (filter.groups && !filter.groups.some((id) => device?.groupPath.includes(id))) return false;
-  if (filter.device_types && !filter.device_types.some((name) => device?.typeNames.includes(name)))
-    return false;
+  if (filter.device_types && !filter.device_types.includes(device?.typeId ?? '')) return false;
   if (filter.tags && !filter.tags.some((tag) => device?.tags.has(tag))) return false;
   if (!filter.where) return true;
   const payload = event.payload();

@@ -146,6 +146,8 @@ export function requireUsable(given: {
   }
 }
 
+const unique = (names: readonly string[]) => [...new Set(names)];
+
 function requireTemplate(place: string, text: string): void {
   try {
     parseWebhookTemplate(text);
@@ -156,19 +158,21 @@ function requireTemplate(place: string, text: string): void {
 }
 
 /**
- * Throws `unknown_target` unless everything that a filter names is the project's. What it has named before may be gone
- * by now, and does no harm.
+ * The filter as it is kept: by ids, so that a new name makes no difference. Throws `unknown_target` unless everything
+ * that it names is the project's. What it has named before may be gone by now, and does no harm.
  */
 export async function requireFilter(
   db: Db,
   projectId: number,
   filter: WebhookFilter,
   before: WebhookFilter = {},
-): Promise<void> {
+): Promise<WebhookFilter> {
   const fresh = <T>(names: readonly T[] = [], known: readonly T[] = []) =>
     names.filter((name) => !known.includes(name));
   await requireTarget(db, projectId, { devices: fresh(filter.devices, before.devices) });
   await requireTarget(db, projectId, { groups: fresh(filter.groups, before.groups) });
-  await requireTypeIds(db, projectId, fresh(filter.device_types, before.device_types));
+  const typeIds = await requireTypeIds(db, projectId, fresh(filter.device_types, before.device_types));
   await requireAlarmRules(db, projectId, fresh(filter.alarm_rules, before.alarm_rules));
+  const { device_types: types } = filter;
+  return types ? { ...filter, device_types: unique(types.map((name) => typeIds.get(name) ?? name)) } : filter;
 }

@@ -19,6 +19,7 @@ import {
 import { holdInventory, makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
 import type { Context } from '../context.ts';
+import { nameOfType, type ReadyType, readyTypes } from '../device/device-type.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
 import { flagSchema, instant, pageSchema, parseInput } from '../input.ts';
@@ -31,6 +32,7 @@ import {
   type WebhookInput,
   webhookSchema,
 } from './input.ts';
+import { namesSame } from './missing.ts';
 import { headersLabel, headersOf } from './ready-webhook.ts';
 import { renewReceiver } from './renew.ts';
 import { makeWebhookSecret } from './signature.ts';
@@ -38,7 +40,9 @@ import { commandSecretLabel, secretChange, secretLabel } from './signing-secret.
 
 const webhooksPerProjectMax = 1_000;
 
-function viewWebhook(ctx: Context, webhook: Webhook) {
+function viewWebhook(ctx: Context, webhook: Webhook, types: ReadonlyMap<string, ReadyType>) {
+  const { filter } = webhook;
+  const named = filter.device_types?.map((id) => nameOfType(types, id));
   return {
     id: webhook.id,
     module_id: webhook.moduleId,
@@ -50,10 +54,11 @@ function viewWebhook(ctx: Context, webhook: Webhook) {
     headers: headersOf(ctx, webhook),
     body: webhook.body,
     command_url: webhook.commandUrl,
-    filter: webhook.filter,
+    filter: named ? { ...filter, device_types: named } : filter,
     ordered: webhook.ordered,
     enabled: webhook.enabled,
     disabled_reason: webhook.disabledReason,
+    problem: webhook.problem,
     failing_since: instant(webhook.failingSince),
     last_success_at: instant(webhook.lastSuccessAt),
     metadata: webhook.metadata,
@@ -68,7 +73,7 @@ export async function createWebhook(ctx: Context, caller: Caller, input: unknown
   const [made] = await addWebhooks(ctx, caller, null, [given]);
   if (!made) throw new Error('a webhook was added and is not there');
   const secret = made.secretSealed === null ? null : ctx.seal.open(secretLabel, made.secretSealed);
-  return { ...viewWebhook(ctx, made), secret };
+  return { ...viewWebhook(ctx, made, await readyTypes(ctx, caller.projectId)), secret };
 }
 
 /** Makes all the webhooks or none. `deviceId` is the device they belong to and end with, if any. */
@@ -81,17 +86,19 @@ export async function addWebhooks(
   for (const webhook of given) requireUsable(webhook);
   const now = ctx.now();
   const webhooks = given.map((webhook) => newWebhook(ctx, caller, deviceId, webhook, now));
-  await makeChange(ctx, caller, async (tx, note) => {
+  return makeChange(ctx, caller, async (tx, note) => {
     await holdInventory(tx, caller);
     const known = await selectProjectWebhooks(tx, caller.projectId);
     if (known.length + webhooks.length > webhooksPerProjectMax)
       throw new Fault('conflict', `a project has ${webhooksPerProjectMax} webhooks at most`);
-    for (const { filter } of given) await requireFilter(tx, caller.projectId, filter);
-    await insertWebhooks(tx, webhooks);
-    for (const { id, name, url } of webhooks)
+    const kept: Webhook[] = [];
+    for (const webhook of webhooks)
+      kept.push({ ...webhook, filter: await requireFilter(tx, caller.projectId, webhook.filter) });
+    await insertWebhooks(tx, kept);
+    for (const { id, name, url } of kept)
       await note('webhook.create', { kind: 'webhook', id }, { name, url });
+    return kept;
   });
-  return webhooks;
 }
 
 function newWebhook(
@@ -123,6 +130,7 @@ function newWebhook(
     ordered: given.ordered,
     enabled: given.enabled,
     disabledReason: null,
+    problem: null,
     ...healthy,
     lastSuccessAt: null,
     createdAt: now,
@@ -138,7 +146,8 @@ const listSchema = pageSchema.extend({
 export async function listWebhooks(ctx: Context, caller: Caller, input: unknown) {
   const { q, enabled, ...paging } = parseInput(listSchema, input);
   const page = await selectWebhooks(ctx.db, caller.projectId, { text: q, enabled }, pageQuery(paging));
-  return { ...page, items: page.items.map((webhook) => viewWebhook(ctx, webhook)) };
+  const types = await readyTypes(ctx, caller.projectId);
+  return { ...page, items: page.items.map((webhook) => viewWebhook(ctx, webhook, types)) };
 }
 
 /** One webhook, with how many of its deliveries are in which status, and whether it is sent to at this moment. */
@@ -156,7 +165,7 @@ export async function getWebhook(ctx: Context, caller: Caller, id: string) {
   } = counts;
   const hold = webhook.enabled ? ctx.live.outbound.holdOf(id) : null;
   return {
-    ...viewWebhook(ctx, webhook),
+    ...viewWebhook(ctx, webhook, await readyTypes(ctx, caller.projectId)),
     held_until: instant(hold?.until ?? null),
     held_reason: hold?.reason ?? null,
     deliveries: { pending: waiting + pending + sending, delivered, exhausted, failed, canceled },
@@ -203,7 +212,7 @@ export async function applyChange(
     url: given.url ?? webhook.url,
     command_url: given.command_url === undefined ? webhook.commandUrl : given.command_url,
   });
-  if (given.filter) await requireFilter(tx, webhook.projectId, given.filter, webhook.filter);
+  const filter = given.filter && (await requireFilter(tx, webhook.projectId, given.filter, webhook.filter));
   const now = ctx.now();
   if (given.ordered !== undefined && given.ordered !== webhook.ordered)
     await releaseTurns(tx, webhook.id, now);
@@ -217,7 +226,8 @@ export async function applyChange(
     headersSealed: given.headers && ctx.seal.close(headersLabel, JSON.stringify(given.headers)),
     body: given.body,
     commandUrl: given.command_url,
-    filter: given.filter,
+    filter,
+    problem: filter && !namesSame(filter, webhook.filter) ? null : undefined,
     metadata: given.metadata,
     ordered: given.ordered,
     enabled: given.enabled,
