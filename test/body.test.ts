@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import { readBase64Payload, readBody, readJsonBody, readMembers, readPayload } from '../src/domain/body.ts';
 import { Fault } from '../src/domain/fault.ts';
 import { isExactNumber } from '../src/domain/json.ts';
-import { lookUp, parsePath, parseTemplate, renderTemplate, textOf } from '../src/domain/template.ts';
+import { parsePath, readerOf } from '../src/domain/path.ts';
+import { parseTemplate, renderTemplate, textOf } from '../src/domain/template.ts';
 
 const json = 'application/json';
 const form = 'application/x-www-form-urlencoded';
@@ -256,8 +257,8 @@ suite('XML as a value', () => {
     assert.equal(at(xml, 'alarm.n'), '1');
     assert.equal(at(xml, 'alarm.e'), '');
     const payload = payloadOf(xml);
-    assert.equal(lookUp(['alarm', 'message', '@lang'], payload), 'de');
-    assert.equal(lookUp(['alarm', '@id'], payload), '7');
+    assert.equal(readerOf(payload)(['alarm', 'message', '@lang']), 'de');
+    assert.equal(readerOf(payload)(['alarm', '@id']), '7');
     assert.deepEqual(JSON.parse(JSON.stringify(payload)), {
       alarm: {
         '@id': '7',
@@ -275,8 +276,8 @@ suite('XML as a value', () => {
     assert.equal(filled(payload, 'a.m[1]'), 'Fire');
     assert.equal(filled(payload, 'a.i'), '1');
     assert.equal(filled(payload, 'a.o.p'), 'x');
-    assert.equal(lookUp(['a', 'm', '@lang'], payload), 'de');
-    assert.deepEqual(lookUp(['a', 'i'], payload), ['1', '2']);
+    assert.equal(readerOf(payload)(['a', 'm', '@lang']), 'de');
+    assert.deepEqual(readerOf(payload)(['a', 'i']), ['1', '2']);
     assert.equal(textOf(['1', '2']), '["1","2"]', 'a list of JSON is none of XML');
   });
 
@@ -287,7 +288,7 @@ suite('XML as a value', () => {
     const root = (payload as Record<string, object>)['s:E'] ?? {};
     assert.deepEqual(Object.keys(root), ['@xmlns:s', 's:B', '__proto__', 'Straße']);
     assert.equal(Object.getPrototypeOf(root), Object.prototype);
-    assert.equal(lookUp(['s:E', '__proto__', '@a'], payload), '1');
+    assert.equal(readerOf(payload)(['s:E', '__proto__', '@a']), '1');
   });
 });
 

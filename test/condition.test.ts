@@ -126,6 +126,53 @@ suite('conditions', () => {
     for (const bare of [1, 'text', true, null, undefined, []]) assert.equal(holds(hot, bare), false);
   });
 
+  test('O4: an empty path leads to the payload itself', () => {
+    const cases: [string, unknown, unknown, boolean][] = [
+      ['=', 'ON', 'ON', true],
+      ['!=', 'OFF', 'ON', true],
+      ['=', 'ON', 'on', false],
+      ['>', 20, 21.5, true],
+      ['>', 20, '21.5', false],
+      ['=', true, true, true],
+      ['exists', undefined, '', true],
+      ['exists', undefined, undefined, false],
+      ['=', 2, [1, 2], true],
+      ['=', null, null, true],
+    ];
+    for (const [op, value, whole, expected] of cases)
+      assert.equal(one('', op, value, whole), expected, `${JSON.stringify(whole)} ${op} ${value}`);
+  });
+
+  test('I13, I16: share the paths of templates', () => {
+    const about = {
+      'Alarm Status': 'on',
+      24: { h: 1 },
+      '@type': 'Alarm',
+      Straße: 'Ring',
+      json: '{"ref":"x","list":[1,{"n":12345678901234567890}]}',
+      text: '{"ref',
+    };
+    const cases: [string, string, unknown, boolean][] = [
+      ['["Alarm Status"]', '=', 'on', true],
+      ["['Alarm Status']", '=', 'on', true],
+      ['24.h', '=', 1, true],
+      ['@type', '=', 'Alarm', true],
+      ['Straße', '=', 'Ring', true],
+      ['json.ref', '=', 'x', true],
+      ['json["list"][1].n', '>', 1e18, true],
+      ['json.gone', 'exists', undefined, false],
+      ['text.ref', 'exists', undefined, false],
+      ['json', '=', about.json, true],
+    ];
+    for (const [path, op, value, expected] of cases)
+      assert.equal(one(path, op, value, about), expected, path);
+    assert.equal(one('ref', '=', 'x', about.json), true, 'the payload is a text');
+    assert.throws(
+      () => parseInput(conditionSchema, { path: 'a.b[x]', op: 'exists' }),
+      (error) => error instanceof Fault && /position 4/.test(error.message),
+    );
+  });
+
   test('come in with either spelling', () => {
     assert.deepEqual(parseInput(conditionSchema, { any: [{ path: 'a[0].b', op: '==', value: 1 }] }), {
       any: [{ path: 'a[0].b', op: '=', value: 1 }],
@@ -151,7 +198,9 @@ suite('conditions', () => {
       [{ path: 'a', op: 'constructor', value: 1 }, 'op'],
       [{ path: 'a..b', op: '=', value: 1 }, 'path'],
       [{ path: 'a'.repeat(201), op: '=', value: 1 }, 'path'],
-      [{ path: '', op: 'exists' }, 'path'],
+      [{ path: ' ', op: 'exists' }, 'path'],
+      [{ path: '[0]', op: 'exists' }, 'path'],
+      [{ path: 'a["b]', op: 'exists' }, 'path'],
       [{ path: 'a', op: '>', value: '1' }, 'value'],
       [{ path: 'a', op: '<=', value: null }, 'value'],
       [{ path: 'a', op: 'exists', value: 1 }, 'value'],

@@ -102,7 +102,7 @@ onEveryDatabase('a receiver', (start) => {
     const { server, device } = await setUp();
     await using _server = server;
     await using receiver = await startReceiver();
-    const webhook = await makeWebhook(server, { url: receiver.url, body: '{"n": {{eventData.n}}}' });
+    const webhook = await makeWebhook(server, { url: receiver.url, body: '{"n": -{{eventData.n}}}' });
     await say(device, 'motion', {});
     const failed = await becomes(server, webhook.id, 'failed');
     assert.match(failed.last_error, /^nothing was sent: the body is not JSON/);

@@ -333,7 +333,7 @@ onEveryDatabase('webhooks', (start) => {
   }
 
   test('a body that is not JSON where JSON is announced is an ERROR and no request', async () => {
-    const error = await failing({ body: '{"a":{{ eventData.a }}}' }, (device) =>
+    const error = await failing({ body: '{"a":-{{ eventData.a }}}' }, (device) =>
       emit(device, 'event', { eventType: 'x' }),
     );
     assert.match(error, /not JSON after substitution/);

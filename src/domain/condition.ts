@@ -1,7 +1,7 @@
 /** A condition on a JSON payload: comparisons of what a path leads to, joined by all, any and their opposites. */
 import { z } from 'zod';
 import { type ExactNumber, isSameNumber, numberOf } from './json.ts';
-import { lookUp, parsePath } from './template.ts';
+import { type Path, parsePath, pathProblem, type Reader, readerOf } from './path.ts';
 
 const depthMax = 16;
 const leavesMax = 200;
@@ -15,6 +15,7 @@ const otherNames: Readonly<Record<string, Op>> = { '==': '=', '<>': '!=' };
 const joins = ['all', 'any', 'not_all', 'not_any'] as const;
 
 type Value = number | ExactNumber | string | boolean | null;
+/** An empty `path` leads to the payload itself. */
 export type Comparison = { path: string; op: Op; value?: Value | undefined };
 export type Condition =
   | Comparison
@@ -29,7 +30,10 @@ const comparisonSchema = z
     path: z
       .string()
       .max(pathCharactersMax)
-      .refine((path) => parsePath(path) !== null, 'must be a path like "a.b[0].c"'),
+      .superRefine((text, ctx) => {
+        const problem = text === '' ? null : pathProblem(text);
+        if (problem !== null) ctx.addIssue(`must be a path like a.b[0]["c d"]: ${problem}`);
+      }),
     op: z.preprocess((op) => (typeof op === 'string' ? (otherNames[op] ?? op) : op), z.enum(ops)),
     value: z
       .union([numberSchema, z.string().max(valueCharactersMax), z.boolean(), z.null()], {
@@ -109,15 +113,30 @@ export function holds(condition: Condition, payload: unknown): boolean {
 
 /** The same for a value as a whole, also where it is an array. */
 export function holdsFor(condition: Condition, scope: unknown): boolean {
-  const one = (inner: Condition) => holdsFor(inner, scope);
+  return meets(condition, readerOf(scope));
+}
+
+function meets(condition: Condition, read: Reader): boolean {
+  const one = (inner: Condition) => meets(inner, read);
   if ('all' in condition) return condition.all.every(one);
   if ('any' in condition) return condition.any.some(one);
   if ('not_all' in condition) return !condition.not_all.every(one);
   if ('not_any' in condition) return !condition.not_any.some(one);
-  const path = parsePath(condition.path);
-  const found = path ? lookUp(path, scope) : undefined;
+  const path = pathOf(condition);
+  const found = path ? read(path) : undefined;
   if (condition.op === 'exists') return (found !== undefined) === (condition.value ?? true);
   return found !== undefined && compares(condition, found);
+}
+
+const paths = new WeakMap<Comparison, Path | null>();
+
+/** Read once for a condition, not for every message. */
+function pathOf(comparison: Comparison): Path | null {
+  const known = paths.get(comparison);
+  if (known !== undefined) return known;
+  const path = comparison.path === '' ? [] : parsePath(comparison.path);
+  paths.set(comparison, path);
+  return path;
 }
 
 function compares({ op, value }: Comparison, found: unknown): boolean {

@@ -1,58 +1,29 @@
 /**
- * What a webhook's request says: headers and body, made anew for every attempt from the event and the webhook as they
- * are then. What can't be made is a `Fault`, and nothing is sent.
+ * What a webhook's request says: where it goes, headers and body, made anew for every attempt from the event and the
+ * webhook as they are then. What can't be made is a `Fault`, and nothing is sent.
  */
 
 import type { Context } from '../context.ts';
+import { headerValueOf } from '../escape.ts';
 import { bodyOf, wholeBodyOf } from '../event/body.ts';
-import { payloadOf, type StoredEvent } from '../event/event.ts';
+import type { StoredEvent } from '../event/event.ts';
 import { Fault } from '../fault.ts';
-import { instant } from '../input.ts';
 import { isJsonType } from '../media-type.ts';
-import type { Template } from '../template.ts';
-import type { ReadyWebhook } from '../webhook/ready-webhook.ts';
+import { type Reader, readerOf } from '../path.ts';
+import { renderUrl } from '../url.ts';
+import type { ReadyWebhook, WebhookUrl } from '../webhook/ready-webhook.ts';
 import { createSigner, type Signer } from '../webhook/signature.ts';
-import { headerValueOf, renderWebhook } from '../webhook/template.ts';
+import { type BodyTemplate, jsonType, mediaTypeOf, renderBody, renderHeader } from '../webhook/template.ts';
 import type { OutgoingRequest } from './attempt.ts';
+import { envelopeOf, scopeOf } from './envelope.ts';
 
-/** What a template may grow to when it is filled. */
-const bodyCharactersMax = 4 * 1_024 * 1_024;
-const headerCharactersMax = 4_096;
-const jsonType = 'application/json';
+/** What a URL may grow to when it is filled. */
+const urlCharactersMax = 8_192;
 
-/** Who said it, when and where, in the words of MODE's webhooks. */
-function aboutOf(event: StoredEvent): Record<string, unknown> {
-  const { device, key, user, home_id } = event.origin;
-  return {
-    timestamp: instant(event.at),
-    homeId: home_id ?? device?.group_id ?? 0,
-    ...(device
-      ? {
-          originDeviceId: device.id,
-          ...(device.class === null ? {} : { originDeviceClass: device.class }),
-          ...(device.ip === null ? {} : { originDeviceIp: device.ip }),
-        }
-      : {}),
-    ...(user ? { originUserId: user.id } : {}),
-    ...(key ? { originProjectKeyID: key.id, originProjectKeyName: key.name } : {}),
-  };
-}
-
-const eventTypeOf = (event: StoredEvent): string => event.type ?? event.label ?? event.kind;
-
-/** An event as templates look into it. */
-function scopeOf(event: StoredEvent, data: unknown): Record<string, unknown> {
-  return { eventType: eventTypeOf(event), eventData: data ?? {}, ...aboutOf(event) };
-}
-
-/** An event the way MODE's webhooks tell it; what was said is put in by its own text, so that it stays exact. */
-function envelopeOf(event: StoredEvent, said: string): string {
-  const about = JSON.stringify(aboutOf(event)).slice(1);
-  if (event.kind === 'command') return `${said.slice(0, -1)},${about}`;
-  return `{"eventType":${JSON.stringify(eventTypeOf(event))},"eventData":${said},${about}`;
-}
+const nothing: Reader = () => undefined;
 
 type Body = { mediaType: string; bytes: number; content: OutgoingRequest['body'] };
+type Headers = Record<string, string>;
 
 const textBody = (mediaType: string, text: string): Body => ({
   mediaType,
@@ -65,23 +36,19 @@ const textBody = (mediaType: string, text: string): Body => ({
  * that grows without measure and `bad_request` for a body that is not JSON where JSON is announced.
  */
 export async function requestOf(
-  ctx: Pick<Context, 'db' | 'now'>,
+  ctx: Pick<Context, 'db' | 'now' | 'cache'>,
   webhook: ReadyWebhook,
   event: StoredEvent,
   id: string,
 ): Promise<OutgoingRequest> {
   const isCommand = event.kind === 'command';
-  const url = isCommand ? webhook.commandUrl : webhook.url;
-  if (url === null) throw new Fault('bad_request', 'the webhook has no command_url');
-  const isTemplated = !isCommand && event.kind !== 'bulk' && (webhook.body !== null || webhook.isTemplated);
-  const scope = isTemplated ? scopeOf(event, payloadOf(event, await wholeBodyOf(ctx.db, event))) : {};
-  const headers = isCommand ? {} : headersOf(webhook.headers, scope);
-  const given = Object.keys(headers).find((name) => name.toLowerCase() === 'content-type');
-  const announced = given === undefined ? null : mediaTypeOf(headers[given] ?? '');
-  const body =
-    webhook.body !== null && isTemplated
-      ? templatedBody(webhook.body, announced, scope)
-      : await plainBody(ctx, event);
+  const target = isCommand ? webhook.commandUrl : webhook.url;
+  if (target === null) throw new Fault('bad_request', 'the webhook has no command_url');
+  const read = webhook.looksAt.size > 0 ? readerOf(await scopeOf(ctx, event, webhook.looksAt)) : nothing;
+  const url = urlOf(target, read);
+  const ownWords = isCommand || event.kind === 'bulk' ? null : webhook.body;
+  const headers = headersOf(webhook, event, read);
+  const body = ownWords ? rewordedBody(ownWords, typeIn(headers), read) : await plainBody(ctx, event);
 
   const now = ctx.now();
   const signer = signerOf(webhook, webhook.secretsAt(now, isCommand), { id, now, url });
@@ -90,18 +57,25 @@ export async function requestOf(
     else signer.update(body.content);
   }
   return {
-    receiver: url,
+    receiver: target.text,
     url,
     headers: {
-      ...(given === undefined ? { 'content-type': body.mediaType } : {}),
+      ...withoutThoseOf(headers, { 'content-type': body.mediaType, ...identityHeaders(webhook, event) }),
       ...headers,
-      ...(webhook.scheme === 'mode' && event.kind === 'bulk' ? identityHeaders(webhook, event) : {}),
       'webhook-id': id,
       ...signer.headers(),
     },
     body: body.content,
     bodyBytes: body.bytes,
   };
+}
+
+function urlOf({ text, template }: WebhookUrl, read: Reader): string {
+  if (template === null) return text;
+  const url = renderUrl(template, read);
+  if (url.length > urlCharactersMax)
+    throw new Fault('too_large', `the filled URL has more than ${urlCharactersMax} characters`);
+  return url;
 }
 
 function signerOf(
@@ -116,27 +90,43 @@ function signerOf(
   }
 }
 
-function headersOf(templates: ReadyWebhook['headers'], scope: unknown): Record<string, string> {
+/**
+ * The webhook's own headers. A content type that is blank is not among them, nor one that is meant for its own words where
+ * these are not, nor one that is not JSON for a command, which always is.
+ */
+function headersOf(webhook: ReadyWebhook, { kind }: StoredEvent, read: Reader): Headers {
+  const headers = Object.fromEntries(
+    webhook.headers.map(([name, template]) => [name, renderHeader(template, read)]),
+  );
+  const name = nameOf(headers, 'content-type');
+  const type = typeIn(headers);
+  const isMeant =
+    webhook.body === null ? kind !== 'command' || isJsonType(type) : kind !== 'command' && kind !== 'bulk';
+  if (name !== undefined && (type === '' || !isMeant)) delete headers[name];
+  return headers;
+}
+
+/** How a header is spelled among these; undefined when it is not there. */
+function nameOf(headers: Headers, name: string): string | undefined {
+  return Object.keys(headers).find((each) => each.toLowerCase() === name);
+}
+
+/** The media type that is announced; empty when none is. */
+function typeIn(headers: Headers): string {
+  return mediaTypeOf(headers[nameOf(headers, 'content-type') ?? ''] ?? '');
+}
+
+/** What the webhook sets itself takes the place of ours. */
+function withoutThoseOf(headers: Headers, ours: Headers): Headers {
   return Object.fromEntries(
-    templates.map(([name, template]) => [
-      name,
-      headerValueOf(renderWebhook(template, scope, { json: false, charactersMax: headerCharactersMax })),
-    ]),
+    Object.entries(ours).filter(([name]) => nameOf(headers, name.toLowerCase()) === undefined),
   );
 }
 
-function templatedBody(template: Template, announced: string | null, scope: unknown): Body {
-  const mediaType = announced ?? jsonType;
-  const json = isJsonType(mediaType);
-  const text = renderWebhook(template, scope, { json, charactersMax: bodyCharactersMax });
-  if (json) {
-    try {
-      JSON.parse(text);
-    } catch (error) {
-      throw new Fault('bad_request', `the body is not JSON after substitution: ${(error as Error).message}`);
-    }
-  }
-  return textBody(mediaType, text);
+/** The body in the webhook's own words. */
+function rewordedBody(template: BodyTemplate, announced: string, read: Reader): Body {
+  const mediaType = announced || jsonType;
+  return textBody(mediaType, renderBody(template, mediaType, read));
 }
 
 /** What devices say as bytes or messages, and alarms, go out untouched; everything else in its envelope. */
@@ -149,16 +139,20 @@ async function plainBody(ctx: Pick<Context, 'db'>, event: StoredEvent): Promise<
   return textBody(jsonType, envelopeOf(event, said));
 }
 
-/** Whose bytes these are: the body of bulk data can't say it. */
-function identityHeaders(webhook: ReadyWebhook, { origin, projectId }: StoredEvent): Record<string, string> {
+/** Which event this is and whose: the body of bulk data, or of a message, can't say it. None of it is signed. */
+function identityHeaders(webhook: ReadyWebhook, event: StoredEvent): Headers {
+  const { device } = event.origin;
+  if (webhook.scheme === 'standard' || webhook.scheme === 'none')
+    return {
+      'webhook-event': event.id,
+      ...(device ? { 'webhook-device': String(device.id) } : {}),
+      ...(event.label === null ? {} : { 'webhook-label': headerValueOf(event.label) }),
+    };
+  if (webhook.scheme !== 'mode' || event.kind !== 'bulk') return {};
   return {
-    'X-Mode-DeviceID': String(origin.device?.id ?? 0),
+    'X-Mode-DeviceID': String(device?.id ?? 0),
     'X-Mode-ModuleID': webhook.moduleId ?? webhook.id,
-    'X-Mode-ProjectID': String(projectId),
-    'X-Mode-HomeID': String(origin.device?.group_id ?? 0),
+    'X-Mode-ProjectID': String(event.projectId),
+    'X-Mode-HomeID': String(device?.group_id ?? 0),
   };
-}
-
-function mediaTypeOf(header: string): string {
-  return header.split(';', 1)[0]?.trim().toLowerCase() ?? '';
 }

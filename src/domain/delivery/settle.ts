@@ -97,7 +97,9 @@ function settledBy(attempt: Attempt, webhook: ReadyWebhook | undefined, now: num
   const { delivery, outcome, receiver } = attempt;
   const attempts = delivery.attempts + 1;
   const isFormer =
-    receiver !== null && webhook !== undefined && ![webhook.url, webhook.commandUrl].includes(receiver);
+    receiver !== null &&
+    webhook !== undefined &&
+    ![webhook.url.text, webhook.commandUrl?.text].includes(receiver);
   const verdict = verdictOf(outcome, { attempts, isFormer, random: Math.random() });
   const message = verdict.message.slice(0, messageMax);
   const answered = outcome instanceof Fault ? null : outcome;

@@ -31,7 +31,7 @@ import {
   parseInput,
   placeOf,
 } from '../input.ts';
-import { parsePath } from '../template.ts';
+import { parsePath } from '../path.ts';
 
 const stepsMax = 50;
 const paramsCharactersMax = 32_768;

@@ -5,11 +5,14 @@ import type { Db } from '../../store/schema.ts';
 import { requireAlarmRules } from '../alarm/alarm-rule.ts';
 import { requireTarget } from '../device/device.ts';
 import { requireTypeIds } from '../device/device-type.ts';
+import { headerValueOf } from '../escape.ts';
 import { Fault } from '../fault.ts';
 import { metadataSchema, nameSchema } from '../input.ts';
+import { hasTemplate } from '../template.ts';
+import { parseUrlTemplate, renderUrl } from '../url.ts';
 import { filterSchema, type WebhookFilter } from './filter.ts';
 import { type SignatureScheme, secretProblem, signatureSchemes } from './signature.ts';
-import { parseWebhookTemplate } from './template.ts';
+import { jsonType, mediaTypeOf, parseWebhookTemplate, tryBody } from './template.ts';
 
 const urlMax = 2_048;
 const headersMax = 50;
@@ -36,11 +39,12 @@ const reservedHeaders = new Set([
   'biotz-iot-signature',
 ]);
 
+/** One with templates is looked at by `requireUsable`. */
 export const urlSchema = z
   .string()
   .max(urlMax)
   .superRefine((text, issue) => {
-    const problem = urlProblem(text);
+    const problem = hasTemplate(text) ? null : urlProblem(text);
     if (problem !== null) issue.addIssue({ code: 'custom', message: problem });
   });
 
@@ -118,8 +122,8 @@ export const changeSchema = z.strictObject({
 });
 export type WebhookChange = z.output<typeof changeSchema>;
 
-/** Throws for what could never be sent: broken templates, secrets that don't fit the scheme, Biotz over plain HTTP. */
-export function requireUsable(given: {
+/** What of a webhook decides whether it can be sent. A body is looked at with the headers it is sent with. */
+export type Sendable = {
   signature: SignatureScheme;
   url: string;
   command_url?: string | null | undefined;
@@ -127,10 +131,17 @@ export function requireUsable(given: {
   command_secret?: string | undefined;
   headers?: Record<string, string> | undefined;
   body?: string | null | undefined;
-}): void {
-  const { signature } = given;
-  for (const [name, value] of Object.entries(given.headers ?? {})) requireTemplate(`header ${name}`, value);
-  if (given.body) requireTemplate('body', given.body);
+};
+
+/**
+ * Throws for what could never be sent: broken templates and such as give no good request on a sample (`bad_template`),
+ * secrets that don't fit the scheme, Biotz over plain HTTP.
+ */
+export function requireUsable(given: Sendable): void {
+  const { signature, headers = {}, body } = given;
+  for (const [name, value] of Object.entries(headers))
+    at(`headers.${name}`, () => parseWebhookTemplate(value));
+  if (body) at('body', () => requireBody(body, headers));
   for (const [member, secret] of [
     ['secret', given.secret],
     ['command_secret', given.command_secret],
@@ -140,21 +151,42 @@ export function requireUsable(given: {
     const problem = secretProblem(signature, secret);
     if (problem !== null) throw new Fault('bad_request', `${member}: ${problem}`);
   }
-  for (const url of [given.url, given.command_url]) {
-    if (signature === 'biotz' && url && new URL(url).protocol !== 'https:')
+  for (const member of ['url', 'command_url'] as const) {
+    const url = given[member];
+    if (!url) continue;
+    if (hasTemplate(url)) at(member, () => requireUrlTemplate(url));
+    if (signature === 'biotz' && new URL(url).protocol !== 'https:')
       throw new Fault('bad_request', 'url: the signature biotz is for https alone');
   }
 }
 
 const unique = (names: readonly string[]) => [...new Set(names)];
 
-function requireTemplate(place: string, text: string): void {
+/** Names the member in whatever `look` finds wrong with it. */
+function at(member: string, look: () => void): void {
   try {
-    parseWebhookTemplate(text);
+    look();
   } catch (error) {
-    if (error instanceof Fault) throw new Fault(error.code, `${place}: ${error.message}`);
-    throw error;
+    if (!(error instanceof Fault)) throw error;
+    throw new Fault(error.code, `${member}: ${error.message}`, {
+      problems: [{ path: member, detail: error.message }],
+    });
   }
+}
+
+/** What is announced by a template is known only when it is sent. */
+function requireBody(body: string, headers: Record<string, string>): void {
+  const template = parseWebhookTemplate(body);
+  const name = Object.keys(headers).find((each) => each.toLowerCase() === 'content-type');
+  const announced = headerValueOf(headers[name ?? ''] ?? '') || jsonType;
+  if (!hasTemplate(announced)) tryBody(template, mediaTypeOf(announced));
+}
+
+function requireUrlTemplate(url: string): void {
+  const template = parseUrlTemplate(url);
+  const literal = template.filter((part) => typeof part === 'string').join('');
+  const problem = urlProblem(literal) ?? urlProblem(renderUrl(template, () => 'x'));
+  if (problem !== null) throw new Fault('bad_template', problem);
 }
 
 /**

@@ -3,11 +3,14 @@
 import { selectProjectWebhooks, type Webhook } from '../../store/webhook.ts';
 import type { Context } from '../context.ts';
 import type { StoredEvent } from '../event/event.ts';
-import type { Template } from '../template.ts';
+import { Fault } from '../fault.ts';
+import { hasTemplate, type Template } from '../template.ts';
+import { parseUrlTemplate } from '../url.ts';
 import { filterableOf, passesFilter, type WebhookFilter } from './filter.ts';
+import { type PlacedTemplate, placeTemplate } from './place.ts';
 import type { SignatureScheme } from './signature.ts';
 import { commandSecretLabel, openOldSecrets, secretLabel } from './signing-secret.ts';
-import { parseWebhookTemplate } from './template.ts';
+import { type BodyTemplate, bodyTemplate, parseWebhookTemplate } from './template.ts';
 
 export const headersLabel = 'webhook headers';
 
@@ -16,20 +19,23 @@ export type ReadyWebhook = {
   projectId: number;
   moduleId: string | null;
   name: string;
-  url: string;
+  url: WebhookUrl;
   scheme: SignatureScheme;
   /** Newest first; those that were replaced too, until their overlap ends. */
   secretsAt: (now: number, forCommand: boolean) => string[];
-  headers: readonly (readonly [name: string, value: Template])[];
-  body: Template | null;
-  /** Whether a header looks into the event. */
-  isTemplated: boolean;
-  commandUrl: string | null;
+  headers: readonly (readonly [name: string, value: PlacedTemplate])[];
+  body: BodyTemplate | null;
+  /** The names at the beginning of every path in the templates of headers, body and URLs. */
+  looksAt: ReadonlySet<string>;
+  commandUrl: WebhookUrl | null;
   filter: WebhookFilter;
   ordered: boolean;
   enabled: boolean;
   failingSince: number | null;
 };
+
+/** As it was configured, and its template where it has one. */
+export type WebhookUrl = { text: string; template: Template | null };
 
 /** Every webhook of a project by id, the ones that are switched off too. */
 export async function readyWebhooks(
@@ -58,27 +64,48 @@ export function readyWebhook(ctx: Pick<Context, 'seal'>, webhook: Webhook): Read
   const headers = Object.entries(headersOf(ctx, webhook)).map(
     ([name, value]) => [name, parseWebhookTemplate(value)] as const,
   );
+  const body = webhook.body === null ? null : parseWebhookTemplate(webhook.body);
+  const url = readyUrl(webhook.url);
+  const commandUrl = webhook.commandUrl === null ? null : readyUrl(webhook.commandUrl);
   return {
     id: webhook.id,
     projectId: webhook.projectId,
     moduleId: webhook.moduleId,
     name: webhook.name,
-    url: webhook.url,
+    url,
     scheme: webhook.signature,
     secretsAt: (now, forCommand) => {
       if (forCommand && commandSecret !== null) return [commandSecret];
       const kept = old.filter(({ until }) => until > now).map((each) => each.secret);
       return secret === null ? kept : [secret, ...kept];
     },
-    headers,
-    body: webhook.body === null ? null : parseWebhookTemplate(webhook.body),
-    isTemplated: headers.some(([, template]) => template.some((part) => typeof part !== 'string')),
-    commandUrl: webhook.commandUrl,
+    headers: headers.map(([name, template]) => [name, placeTemplate(template, 'text')]),
+    body: body && bodyTemplate(body),
+    looksAt: namesIn([
+      ...headers.map(([, template]) => template),
+      ...[body, url.template, commandUrl?.template].filter((template) => template != null),
+    ]),
+    commandUrl,
     filter: webhook.filter,
     ordered: webhook.ordered,
     enabled: webhook.enabled,
     failingSince: webhook.failingSince,
   };
+}
+
+/** One whose template is none of ours is as old as the days when URLs had none: it is sent as it is. */
+function readyUrl(text: string): WebhookUrl {
+  try {
+    return { text, template: hasTemplate(text) ? parseUrlTemplate(text) : null };
+  } catch (error) {
+    if (error instanceof Fault) return { text, template: null };
+    throw error;
+  }
+}
+
+function namesIn(templates: readonly Template[]): ReadonlySet<string> {
+  const placeholders = templates.flat().filter((part) => typeof part !== 'string');
+  return new Set(placeholders.map(({ path: [first] }) => String(first)));
 }
 
 export function headersOf(

@@ -1,10 +1,17 @@
-/** Templates of webhooks' bodies and headers, filled by the rules of MODE and made safe for where they go. */
+/** Templates of webhooks: their limits, how they are filled, and what is found wrong with them before they are saved. */
 
+import { headerCharactersMax, headerValueOf } from '../escape.ts';
 import { Fault } from '../fault.ts';
-import { isNode, lookUp, parseTemplate, type Template, textOf } from '../template.ts';
+import { isJsonType } from '../media-type.ts';
+import type { Reader } from '../path.ts';
+import { parseTemplate, type Template, valueFor } from '../template.ts';
+import { type PlacedTemplate, placeTemplate, type Syntax, syntaxOf } from './place.ts';
 
+export const jsonType = 'application/json';
 const templateCharactersMax = 64 * 1024;
 const placeholdersMax = 200;
+/** What a body may grow to when it is filled. */
+const bodyCharactersMax = 4 * 1_024 * 1_024;
 
 /** A template for a webhook's body or for one of its headers; throws `bad_template`. */
 export function parseWebhookTemplate(text: string): Template {
@@ -19,56 +26,82 @@ export function parseWebhookTemplate(text: string): Template {
   return template;
 }
 
-/**
- * Fills a webhook's template by MODE's rules: what is missing is the empty text (and so is null), and an object or
- * an array becomes its JSON text escaped for a JSON string, in bodies and headers alike. With `json`, texts are
- * escaped too, so that what a device says stays inside the string it was put in; without, they go in as they are.
- * Throws `too_large` as soon as more than `charactersMax` characters would come out.
- */
-export function renderWebhook(
-  template: Template,
-  scope: unknown,
-  { json, charactersMax }: { json: boolean; charactersMax: number },
+/** Fills a template; `end` is told what would come out when that is more than `charactersMax`, and ends it. */
+function render(
+  template: PlacedTemplate,
+  read: Reader,
+  { charactersMax, end }: { charactersMax: number; end: (text: string) => string },
 ): string {
   let text = '';
   for (const part of template) {
-    const next = typeof part === 'string' ? part : webhookTextOf(lookUp(part, scope), json);
-    if (text.length + next.length > charactersMax) {
-      throw new Fault('too_large', `the filled template has more than ${charactersMax} characters`);
-    }
-    text += next;
+    text += typeof part === 'string' ? part : part.write(valueFor(part.placeholder, read), part.placeholder);
+    if (text.length > charactersMax) return end(text);
   }
   return text;
 }
 
-function webhookTextOf(value: unknown, json: boolean): string {
-  if (isNode(value)) return escapeForJson(JSON.stringify(value));
-  return typeof value === 'string' && json ? escapeForJson(value) : textOf(value);
+/** The value of a header, made safe and cut to what a header holds. */
+export function renderHeader(template: PlacedTemplate, read: Reader): string {
+  return headerValueOf(render(template, read, { charactersMax: headerCharactersMax, end: (text) => text }));
 }
 
-function escapeForJson(text: string): string {
-  return JSON.stringify(text).slice(1, -1);
-}
+/** Says of a template what it is like as a body of some media type, in lower case and without its parameters. */
+export type BodyTemplate = (mediaType: string) => PlacedTemplate;
 
-const headerCharactersMax = 4_096;
+export function bodyTemplate(template: Template): BodyTemplate {
+  const placed = new Map<Syntax, PlacedTemplate>();
+  return (mediaType) => {
+    const syntax = syntaxOf(mediaType);
+    const made = placed.get(syntax) ?? placeTemplate(template, syntax);
+    placed.set(syntax, made);
+    return made;
+  };
+}
 
 /**
- * A text made safe as the value of a header (RFC 9110 §5.5), cut to `headerCharactersMax`: control characters, line
- * ends among them, become spaces, and none are left around it. Latin-1 stays, to be sent as its bytes; any other
- * character is percent-encoded as UTF-8.
+ * Fills a body. Throws `too_large` when more than `charactersMax` characters would come out, and `bad_request` when it
+ * is announced as JSON and is none.
  */
-export function headerValueOf(text: string): string {
-  let value = '';
-  for (const character of text.slice(0, headerCharactersMax + 1).toWellFormed()) {
-    const safe = safeInHeader(character);
-    if (value.length + safe.length > headerCharactersMax) break;
-    value += safe;
-  }
-  return value.trim();
+export function renderBody(
+  template: BodyTemplate,
+  mediaType: string,
+  read: Reader,
+  charactersMax = bodyCharactersMax,
+): string {
+  const end = () => {
+    throw new Fault('too_large', `the filled template has more than ${charactersMax} characters`);
+  };
+  const text = render(template(mediaType), read, { charactersMax, end });
+  const problem = isJsonType(mediaType) ? problemOfJson(text) : null;
+  if (problem !== null) throw new Fault('bad_request', `the body is not JSON after substitution: ${problem}`);
+  return text;
 }
 
-function safeInHeader(character: string): string {
-  const code = character.codePointAt(0) ?? 0;
-  if (code < 0x20 || (code >= 0x7f && code < 0xa0)) return ' ';
-  return code <= 0xff ? character : encodeURIComponent(character);
+function problemOfJson(text: string): string | null {
+  try {
+    JSON.parse(text);
+    return null;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** What values may be: one of them at least has to give a body that can be sent. */
+const samples = [1, 'text', undefined, { a: 1 }];
+
+/** Throws `bad_template` for a body that is not JSON, where it should be, whatever the values are. */
+export function tryBody(template: Template, mediaType: string): void {
+  if (!isJsonType(mediaType)) return;
+  const body = bodyTemplate(template)(mediaType);
+  const problems = samples.map((sample) =>
+    problemOfJson(
+      render(body, () => sample, { charactersMax: Number.POSITIVE_INFINITY, end: (text) => text }),
+    ),
+  );
+  if (!problems.includes(null))
+    throw new Fault('bad_template', `it is not JSON when it is filled: ${problems[0]}`);
+}
+
+export function mediaTypeOf(header: string): string {
+  return header.split(';', 1)[0]?.trim().toLowerCase() ?? '';
 }

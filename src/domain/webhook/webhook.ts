@@ -206,8 +206,15 @@ export async function applyChange(
   webhook: Webhook,
   given: WebhookChange,
 ): Promise<boolean> {
+  const isReworded = given.headers !== undefined || given.body !== undefined;
   requireUsable({
     ...given,
+    ...(isReworded
+      ? {
+          headers: given.headers ?? headersOf(ctx, webhook),
+          body: given.body === undefined ? webhook.body : given.body,
+        }
+      : {}),
     signature: given.signature ?? webhook.signature,
     url: given.url ?? webhook.url,
     command_url: given.command_url === undefined ? webhook.commandUrl : given.command_url,
