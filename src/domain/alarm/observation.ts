@@ -3,12 +3,13 @@ import type { Alarm } from '../../store/alarm.ts';
 import { isLarge, selectEvent } from '../../store/event.ts';
 import type { Db } from '../../store/schema.ts';
 import { wholeBodyOf } from '../event/body.ts';
-import type { EventWithBody } from '../event/event.ts';
+import { type EventWithBody, jsonBodyOf } from '../event/event.ts';
 import { parseJsonExactly } from '../json.ts';
 
 /** What an alarm keeps of the message that raises it. */
 export function keptOf(event: EventWithBody): Pick<Alarm, 'eventId' | 'observation'> {
-  return { eventId: event.id, observation: isLarge(event) ? null : Buffer.from(event.body).toString('utf8') };
+  const json = isLarge(event) ? null : Buffer.from(jsonBodyOf(event, event.body)).toString('utf8');
+  return { eventId: event.id, observation: json };
 }
 
 /** What the alarm itself knows: the message, or in place of a large one the event to read it from. */
@@ -16,10 +17,15 @@ export function shortObservation({ observation, eventId }: Alarm): unknown {
   return observation === null ? { event_id: eventId } : parseJsonExactly(observation);
 }
 
-/** The whole message, as it came; in place of a large one whose event is gone, what the alarm knows. */
+/**
+ * The whole message as JSON, as it came where it is that; in place of a large one whose event is gone, what the alarm
+ * knows.
+ */
 export async function wholeObservation(db: Db, alarm: Alarm): Promise<Uint8Array> {
   const { projectId, eventId, observation } = alarm;
   if (observation !== null) return Buffer.from(observation);
   const event = eventId === null ? undefined : await selectEvent(db, projectId, eventId);
-  return event ? wholeBodyOf(db, event) : Buffer.from(JSON.stringify(shortObservation(alarm)));
+  return event
+    ? jsonBodyOf(event, await wholeBodyOf(db, event))
+    : Buffer.from(JSON.stringify(shortObservation(alarm)));
 }

@@ -1,6 +1,6 @@
 /** An event is what was said: by a device, by an alarm, by the server itself, or by a caller to a module. */
 import { parseJsonExactly } from '../json.ts';
-import { isJsonType } from '../media-type.ts';
+import { isBinaryType, isJsonType } from '../media-type.ts';
 
 export const eventKinds = ['event', 'message', 'bulk', 'alarm', 'system', 'command'] as const;
 export type EventKind = (typeof eventKinds)[number];
@@ -48,7 +48,33 @@ export type StoredEvent = {
 /** An event on its way in: its body is at hand, whatever its size. */
 export type EventWithBody = StoredEvent & { body: Uint8Array };
 
-/** What was said as a value, its large numbers exact; undefined when it is bytes. */
-export function payloadOf(event: { mediaType: string }, body: Uint8Array): unknown {
-  return isJsonType(event.mediaType) ? parseJsonExactly(Buffer.from(body).toString('utf8')) : undefined;
+/**
+ * What was said as a value, its large numbers exact; of a message that is no JSON, its text. Undefined when it is bytes:
+ * bulk data, what is announced as such, and what is no UTF-8.
+ */
+export function payloadOf(
+  { kind, mediaType }: Pick<StoredEvent, 'kind' | 'mediaType'>,
+  body: Uint8Array,
+): unknown {
+  if (isJsonType(mediaType)) return parseJsonExactly(Buffer.from(body).toString('utf8'));
+  return kind === 'message' && !isBinaryType(mediaType) ? textOfBytes(body) : undefined;
+}
+
+/** The same as the bytes of JSON; `null` for what is bytes. */
+export function jsonBodyOf(event: Pick<StoredEvent, 'kind' | 'mediaType'>, body: Uint8Array): Uint8Array {
+  return isJsonType(event.mediaType) ? body : Buffer.from(JSON.stringify(payloadOf(event, body) ?? null));
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** Without a byte order mark, and without the zeros that programs in C leave behind it. */
+function textOfBytes(bytes: Uint8Array): string | undefined {
+  let end = bytes.length;
+  while (end > 0 && bytes[end - 1] === 0) end -= 1;
+  try {
+    return utf8.decode(bytes.subarray(0, end));
+  } catch {
+    // No text: then it is bytes.
+    return undefined;
+  }
 }

@@ -11,6 +11,7 @@ import { type EventWithBody, payloadOf } from '../event/event.ts';
 import { Fault } from '../fault.ts';
 import { newId } from '../id.ts';
 import type { EventJob, Intake } from '../jobs.ts';
+import { isJsonType } from '../media-type.ts';
 import { type ReadyWebhook, receiversOf } from '../webhook/ready-webhook.ts';
 import { type Known, knownOf } from './known.ts';
 import { raiseAlarms } from './raise.ts';
@@ -126,7 +127,9 @@ function schemaProblem(
     return `more than ${checkedCharactersMax} bytes cannot be checked`;
   const value = payload();
   if (value === undefined) return 'it is not JSON';
-  return checks.of(schema)(value)?.slice(0, problemMax) ?? null;
+  const problem = checks.of(schema)(value);
+  if (problem === null) return null;
+  return (isJsonType(event.mediaType) ? problem : `it is a text, not JSON: ${problem}`).slice(0, problemMax);
 }
 
 function once<T>(make: () => T): () => T {

@@ -8,7 +8,7 @@ import { type AlarmTurn, bodyOfAlarm, payloadOfAlarm } from '../alarm/body.ts';
 import { wholeObservation } from '../alarm/observation.ts';
 import { observe } from '../alarm/observe.ts';
 import type { Outbox } from '../delivery/outbox.ts';
-import { type EventWithBody, type Origin, payloadOf } from '../event/event.ts';
+import { type EventWithBody, jsonBodyOf, type Origin, payloadOf } from '../event/event.ts';
 import { newId } from '../id.ts';
 import { receiversOf } from '../webhook/ready-webhook.ts';
 import type { Known } from './known.ts';
@@ -92,7 +92,7 @@ async function addAlarm(
 /** What an alarm saw. The event may be of this very commit, and then it is not in the database yet. */
 async function observationOf(tx: Db, outbox: Outbox, alarm: Alarm): Promise<Uint8Array> {
   const waiting = outbox.events.findLast(({ event }) => event.id === alarm.eventId);
-  return waiting ? waiting.event.body : wholeObservation(tx, alarm);
+  return waiting ? jsonBodyOf(waiting.event, waiting.event.body) : wholeObservation(tx, alarm);
 }
 
 function firingOf(alarm: Alarm, at: number, actionEventId: string, observation: unknown): Firing {
