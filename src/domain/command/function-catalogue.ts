@@ -38,7 +38,8 @@ export type FunctionEntry = {
 const secondsMax = 31_536_000;
 export const pulseSecondsDefault = 300;
 
-const url = { type: 'string', format: 'uri', pattern: '^https?://', maxLength: 2_048 };
+/** `httpUrl` is a keyword of ours (params.ts): http or https, with at most so many characters. */
+const url = { type: 'string', httpUrl: 2_048 };
 const seconds = { type: 'integer', minimum: 1, maximum: secondsMax };
 const text = { type: 'string', maxLength: 2_000 };
 const scalar = { type: ['string', 'number', 'boolean', 'null'] };

@@ -4,12 +4,14 @@
  */
 
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js';
+import type { DataValidateFunction } from 'ajv/dist/types/index.js';
 import addFormats from 'ajv-formats';
 import { Fault, type Problem } from '../fault.ts';
 import { placeOf, placeOfPointer } from '../input.ts';
 import { isExactNumber } from '../json.ts';
 import { type Path, textOfPath } from '../path.ts';
 import { isBlank, type JsonTemplate, parseJsonTemplate } from '../template.ts';
+import { normalUrl, parseUrlParam, requireUrl } from '../url.ts';
 import { cutText } from '../warning.ts';
 import { textOfXml } from '../xml.ts';
 import { entryOf, type FunctionEntry } from './function-catalogue.ts';
@@ -28,6 +30,7 @@ export type StepParams = {
 export type FilledParams = { params: Params; warnings: string[] };
 
 const ajv = addFormats.default(new Ajv2020({ allErrors: true, coerceTypes: true, strict: false }));
+ajv.addKeyword({ keyword: 'httpUrl', type: 'string', modifying: true, compile: urlCheck });
 const validators = new Map<string, ValidateFunction>();
 
 function validatorOf(key: string, schema: () => object): ValidateFunction {
@@ -36,6 +39,22 @@ function validatorOf(key: string, schema: () => object): ValidateFunction {
   const made = ajv.compile(schema());
   validators.set(key, made);
   return made;
+}
+
+/** Puts what `new URL` makes of a URL in its place: no device has to know better how one is written. */
+function urlCheck(charactersMax: number): DataValidateFunction {
+  const check: DataValidateFunction = (text: string, of) => {
+    const normal = normalUrl(text);
+    if (normal !== null && normal.length <= charactersMax) {
+      if (of) of.parentData[of.parentDataProperty] = normal;
+      return true;
+    }
+    const message =
+      normal === null ? 'must be an http or https URL' : `must have at most ${charactersMax} characters`;
+    check.errors = [{ keyword: 'httpUrl', message, params: {} }];
+    return false;
+  };
+  return check;
 }
 
 /**
@@ -48,7 +67,7 @@ export function parseStepParams(functionName: string, given: Params): StepParams
   const parsed = Object.entries({ ...entry.defaults, ...own }).map(([name, value]) => ({
     name,
     value,
-    template: parseJsonTemplate(value),
+    template: inParam(name, () => parseJsonTemplate(value, isUrl(entry, name) ? parseUrlParam : undefined)),
     isDefault: !Object.hasOwn(own, name),
   }));
   const templates = parsed.filter(({ template }) => template.templated);
@@ -69,6 +88,28 @@ export function parseStepParams(functionName: string, given: Params): StepParams
   respell(entry, settled);
   if (!coerceParams(validate, entry, settled)) throw badParams(functionName, problemsOf(validate));
   return { settled, templates };
+}
+
+const isUrl = ({ params: { properties } }: FunctionEntry, name: string) =>
+  Object.hasOwn(properties, name) && properties[name]?.httpUrl !== undefined;
+
+/** Throws `bad_template` for URLs that a value could lead elsewhere: those that were saved before fire without it. */
+export function requireUrls(functionName: string, given: Params): void {
+  const entry = entryOf(functionName);
+  for (const [name, value] of Object.entries(given)) {
+    if (isUrl(entry, name) && typeof value === 'string') inParam(name, () => requireUrl(value));
+  }
+}
+
+/** Names the param in whatever is wrong with its template. */
+function inParam<T>(name: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    const problems = [{ path: placeOf(['params', name]), detail: error.message }];
+    throw new Fault(error.code, `${name}: ${error.message}`, { problems });
+  }
 }
 
 /** Fills and checks the params for one call of the action with this name. Throws `bad_params`. */

@@ -15,7 +15,7 @@ import { pageQuery } from '../../store/page.ts';
 import type { Db } from '../../store/schema.ts';
 import { makeChange } from '../access/audit.ts';
 import type { Caller } from '../access/caller.ts';
-import { parseStepParams, type StepParams } from '../command/params.ts';
+import { parseStepParams, requireUrls, type StepParams } from '../command/params.ts';
 import { type Condition, comparisonsOf, conditionSchema } from '../condition.ts';
 import type { Context } from '../context.ts';
 import { requireTarget } from '../device/device.ts';
@@ -128,6 +128,7 @@ async function requireSteps(db: Db, caller: Caller, steps: readonly Step[]): Pro
   for (const [place, step] of steps.entries()) {
     try {
       parseStepParams(step.function, step.params);
+      requireUrls(step.function, step.params);
       await requireTarget(db, caller.projectId, step.target);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
