@@ -43,6 +43,7 @@ async function main(args: string[]): Promise<number> {
   }
 
   await ensureMosquittoClients();
+  await ensureCurl();
 
   let running: ChildProcess | null = null;
   let stopped: NodeJS.Signals | null = null;
@@ -150,6 +151,12 @@ async function ensureMariaDb(): Promise<boolean> {
 async function ensureMosquittoClients(): Promise<void> {
   const problem = await ensurePackage('mosquitto-clients', () => findProgram('mosquitto_pub') !== null);
   if (problem !== null) say(`mosquitto_pub and mosquitto_sub are needed by tests: ${problem}`);
+}
+
+/** What the recipes are run with. */
+async function ensureCurl(): Promise<void> {
+  const problem = await ensurePackage('curl', () => findProgram('curl') !== null);
+  if (problem !== null) say(`curl is needed by tests: ${problem}`);
 }
 
 /**
