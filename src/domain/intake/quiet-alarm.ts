@@ -25,8 +25,9 @@ export function isOfQuietAlarms(fact: Fact): boolean {
 
 /** Tells what is due; answers the milliseconds until the next is. */
 export async function tellQuietAlarms(ctx: Context): Promise<number> {
+  const looked = ctx.now();
   for (let after = ''; ; ) {
-    const due = await selectQuietAlarms(ctx.db, ctx.now(), after, alarmsPerRound);
+    const due = await selectQuietAlarms(ctx.db, looked, after, alarmsPerRound);
     for (const alarm of due) {
       try {
         await tellAlarm(ctx, alarm);
@@ -40,8 +41,8 @@ export async function tellQuietAlarms(ctx: Context): Promise<number> {
     after = due.at(-1)?.id ?? after;
   }
   const end = await selectQuietEnd(ctx.db);
-  const now = ctx.now();
-  return end === null || end <= now ? lookEveryMs : Math.min(end - now, lookEveryMs);
+  // What was due and is still there could not be told; what has become due since waits for nothing.
+  return end === null || end <= looked ? lookEveryMs : Math.min(Math.max(0, end - ctx.now()), lookEveryMs);
 }
 
 async function tellAlarm(ctx: Context, { id, projectId, ruleId, ...rest }: QuietAlarm): Promise<void> {
