@@ -32,12 +32,12 @@ onEveryDatabaseWithMqtt('MQTT, subscribing', (mqtt) => {
     await waitFor(() => heard.length === 1, { what: 'the state' });
     assert.equal(heard[0]?.message.content.command_id, shown);
     assert.deepEqual(heard[0]?.message.causes, [shown]);
-    assert.deepEqual(Object.keys(heard[0]?.message).sort(), ['causes', 'content', 'emergency', 'loop']);
+    assert.deepEqual(Object.keys(heard[0]?.message).sort(), ['at', 'causes', 'content', 'emergency', 'loop']);
     // Not for a device that has not subscribed to commands.
     const early = await toast(device, 'early');
     const next = await page(device, 'b');
     await waitFor(() => heard.length === 2, { what: 'the change' });
-    assert.deepEqual(Object.keys(heard[1]?.message).sort(), ['causes', 'content']);
+    assert.deepEqual(Object.keys(heard[1]?.message).sort(), ['at', 'causes', 'content']);
     assert.deepEqual(heard[1]?.message.causes, [next]);
 
     await client.subscribeAsync(`/devices/${device.id}/command`, { qos: 0 });

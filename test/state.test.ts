@@ -68,7 +68,7 @@ onEveryDatabase('state', (start) => {
       what: 'the drill again',
     });
     assert.equal(shows(device), 'fire', 'a lower priority does not take over, but is told and receipted');
-    assert.deepEqual(Object.keys(device.states.at(-1) ?? {}).sort(), ['causes', 'emergency']);
+    assert.deepEqual(Object.keys(device.states.at(-1) ?? {}).sort(), ['at', 'causes', 'emergency']);
     await server.api(`/commands/${commands[0].id}/cancel`, { method: 'POST' });
     await untilShows(device, 'drill');
     await fire(server, 'clear');
@@ -154,7 +154,9 @@ onEveryDatabase('state', (start) => {
       what: 'the toast',
     });
     assert.deepEqual(
-      device.states.slice(1).map((message) => Object.keys(message).find((name) => name !== 'causes')),
+      device.states
+        .slice(1)
+        .map((message) => Object.keys(message).find((name) => name !== 'causes' && name !== 'at')),
       ['content', 'emergency', 'emergency'],
     );
     assert.equal(shows(device), null);

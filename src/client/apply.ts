@@ -4,10 +4,11 @@
  */
 import { type DeviceState, dropEnded, emptyState, mergeState, type Slot } from '../domain/device/state.ts';
 import type { CommandMessage, ReceiptMessage } from '../socket/protocol.ts';
+import type { ServerClock } from './clock.ts';
 import { type Keeper, type Known, type Memory, remember } from './memory.ts';
 import type { Receipts } from './receipts.ts';
 import { type Timers, type Timing, withDeadline } from './timing.ts';
-import { isId, isRecord, messageOf, readCommand, readState, slots } from './wire.ts';
+import { isId, isRecord, messageOf, readAt, readCommand, readState, slots } from './wire.ts';
 
 export type ApplyHooks = {
   onState?: ((state: DeviceState, changed: Slot[]) => void | Promise<void>) | undefined;
@@ -30,6 +31,8 @@ type Turn = StateTurn | { kind: 'pulse'; command: CommandMessage };
 
 const waitingPulsesMax = 1_000;
 const detailCharactersMax = 500;
+/** What a device that was cut off counts too much is at most this part of what was left. */
+const countedParts = 20;
 
 export function createApply(parts: {
   memory: Memory;
@@ -39,11 +42,11 @@ export function createApply(parts: {
   hooks: ApplyHooks;
   timers: Timers;
   timing: Timing;
-  now: () => number;
+  clock: ServerClock;
   random: () => number;
   problem: (where: 'onState' | 'onCommand', error: unknown) => void;
 }): Apply {
-  const { memory, keeper, receipts, hooks, timers, timing, now } = parts;
+  const { memory, keeper, receipts, hooks, timers, timing, clock } = parts;
   const line: Turn[] = [];
   /** Members that could not be shown: the next state shows them again, changed or not. */
   let unshown: readonly Slot[] = [];
@@ -51,6 +54,12 @@ export function createApply(parts: {
   let busy = false;
   let closed = false;
   let callOffEnd = () => {};
+  let callOffCount = () => {};
+
+  function hear(message: unknown): void {
+    const at = readAt(message);
+    if (at !== null) clock.heard(at);
+  }
 
   function report(...reports: ReceiptMessage[]): void {
     for (const receipt of reports) receipts.add(receipt);
@@ -101,7 +110,7 @@ export function createApply(parts: {
   async function applyState({ members, causes, sound }: StateTurn): Promise<void> {
     const before = memory.state ?? emptyState;
     if (members === null && parts.online()) return;
-    const state = members === null ? dropEnded(before, now()) : mergeState(before, members);
+    const state = members === null ? dropEnded(before, clock.now()) : mergeState(before, members);
     const changed = slots.filter(
       (slot) =>
         !shown || unshown.includes(slot) || JSON.stringify(state[slot]) !== JSON.stringify(before[slot]),
@@ -124,7 +133,7 @@ export function createApply(parts: {
     const known = memory.known.get(command.id);
     if (!known) return;
     const { onCommand } = hooks;
-    if (Date.parse(command.expires_at) <= now()) return settle(command.id, known, 'expired');
+    if (Date.parse(command.expires_at) <= clock.now()) return settle(command.id, known, 'expired');
     if (!onCommand) return settle(command.id, known, 'not supported');
     known.status = 'started';
     if (keeper.durable) {
@@ -141,16 +150,29 @@ export function createApply(parts: {
     settle(command.id, known, await call('onCommand', () => onCommand(command), [command.id]));
   }
 
-  /** The server tells when something ends; without it the clock of the device must do. */
+  /** The server tells when something ends; without it the device has to see to it. */
   function watchEnds(): void {
     callOffEnd();
+    callOffCount();
     const { emergency, content } = memory.state ?? emptyState;
     const ends = [emergency, content].flatMap((member) =>
       member?.expires_at != null ? [Date.parse(member.expires_at)] : [],
     );
-    if (ends.length === 0 || parts.online() || closed) return;
-    callOffEnd = timers.after(Math.min(...ends) - now(), () => {
+    if (ends.length === 0 || closed) return;
+    const left = Math.min(...ends) - clock.now();
+    countDown(left);
+    if (parts.online()) return;
+    callOffEnd = timers.after(left, () => {
       queue({ kind: 'state', members: null, causes: [], sound: true });
+    });
+  }
+
+  /** Writes down now and then how much is left: a device that starts without a network goes on from there. */
+  function countDown(left: number): void {
+    if (!keeper.durable || left <= 0) return;
+    callOffCount = timers.after(Math.max(timing.countDownMs, left / countedParts), () => {
+      void keeper.save();
+      watchEnds();
     });
   }
 
@@ -168,10 +190,10 @@ export function createApply(parts: {
       return;
     }
     const ends = Date.parse(command.expires_at);
-    remember(memory, id, command.function, ends, now());
+    remember(memory, id, command.function, ends, clock.now());
     const { jitter } = command.params;
     if (command.function === 'restart_device' && typeof jitter === 'number' && jitter > 0) {
-      const wait = Math.min(jitter * 1000, Math.max(0, ends - now())) * parts.random();
+      const wait = Math.min(jitter * 1000, Math.max(0, ends - clock.now())) * parts.random();
       timers.after(wait, () => queue({ kind: 'pulse', command }));
     } else {
       queue({ kind: 'pulse', command });
@@ -180,6 +202,7 @@ export function createApply(parts: {
 
   return {
     state(message) {
+      hear(message);
       const { message: state, sound } = readState(message);
       const { causes, ...members } = state;
       if (causes.length === 0 && Object.keys(members).length === 0) return;
@@ -192,6 +215,7 @@ export function createApply(parts: {
       }
     },
     command(message) {
+      hear(message);
       const command = readCommand(message);
       if (command) takePulse(command);
       else if (isRecord(message) && isId(message.id)) {
@@ -204,10 +228,18 @@ export function createApply(parts: {
           settle(id, known, known.function === 'restart_device' ? null : 'interrupted');
       }
       if (memory.state) {
-        queue({ kind: 'state', members: { ...dropEnded(memory.state, now()) }, causes: [], sound: true });
+        queue({
+          kind: 'state',
+          members: { ...dropEnded(memory.state, clock.now()) },
+          causes: [],
+          sound: true,
+        });
       }
     },
-    up: () => callOffEnd(),
+    up() {
+      clock.up();
+      callOffEnd();
+    },
     down: watchEnds,
     close() {
       closed = true;

@@ -2,6 +2,7 @@
 import { type DeviceState, emptyState, type Slot } from '../domain/device/state.ts';
 import type { CommandMessage, WireError } from '../socket/protocol.ts';
 import { createApply } from './apply.ts';
+import { createServerClock } from './clock.ts';
 import { createConnection, type DeviceSocket, type Transport } from './connection.ts';
 import { createKeeper, createMemory } from './memory.ts';
 import { createOutbox, type Stored } from './outbox.ts';
@@ -37,7 +38,7 @@ export type DeviceOptions = {
   storage?: DeviceStorage;
   /** WebSocket alone unless said; `['websocket', 'polling']` falls back where a proxy forbids it. */
   transports?: readonly Transport[];
-  /** Milliseconds since the epoch; for a device whose own clock is not to be trusted. */
+  /** Milliseconds since the epoch. Asked only until the server has said what time it is: its clock decides. */
   now?: () => number;
   random?: () => number;
   timing?: Partial<Timing>;
@@ -67,7 +68,9 @@ export type Device = {
  * Connects, and stays connected until `close`. States and commands are applied one after another in the order they
  * came in; a restart with `jitter` waits outside of the line and then takes its turn. A pulse is applied once, also
  * across restarts when there is a `storage`: one that was begun and not finished is reported as failed
- * (`interrupted`), a restart as applied. Without a network, members of the state end by the clock of the device.
+ * (`interrupted`), a restart as applied. The server's clock decides when something ends, and the device's own calendar
+ * never: without a network the time that is left runs on by a clock that nobody can set, and after a restart it goes on
+ * from what was left.
  *
  * @example
  * const device = connectDevice({
@@ -82,9 +85,10 @@ export type Device = {
 export function connectDevice(options: DeviceOptions): Device {
   const timing = options.timing ? { ...defaultTiming, ...options.timing } : defaultTiming;
   const { now = Date.now, random = Math.random } = options;
+  const clock = createServerClock({ deviceNow: now, monotonicNow: () => performance.now() });
   const timers = createTimers();
   const memory = createMemory();
-  const shared = { memory, timers, timing, random };
+  const shared = { memory, clock, timers, timing, random };
 
   const problem = (where: ProblemPlace) => (error: unknown) => {
     void contain(() => options.onProblem?.({ where, error }));
@@ -108,7 +112,6 @@ export function connectDevice(options: DeviceOptions): Device {
     receipts,
     online: () => connection.online(),
     hooks: options,
-    now,
     problem: (where, error) => problem(where)(error),
   });
   const outbox = createOutbox({ ...shared, connection: () => connection });

@@ -1,13 +1,14 @@
 /** What a device remembers, and how it outlives the process. */
 import { type DeviceState, emptyState, mergeState } from '../domain/device/state.ts';
 import type { ReceiptMessage } from '../socket/protocol.ts';
+import type { ServerClock } from './clock.ts';
 import type { DeviceStorage } from './storage.ts';
 import { type Timers, type Timing, withDeadline } from './timing.ts';
-import { isId, isRecord, readMembers } from './wire.ts';
+import { isId, isRecord, readAt, readMembers } from './wire.ts';
 
 /** `waiting` has not begun and is not stored: should the device restart, the server sends it again. */
 export type KnownStatus = 'waiting' | 'started' | 'applied' | 'failed';
-/** One pulse; `until` in milliseconds since the epoch. */
+/** One pulse; `until` by the server's clock, in milliseconds. */
 export type Known = { function: string; until: number; status: KnownStatus; detail?: string };
 
 export type Memory = {
@@ -20,7 +21,7 @@ export type Memory = {
 
 export const createMemory = (): Memory => ({ state: null, known: new Map(), receipts: [] });
 
-/** A pulse is known for this long after its end: the clocks of device and server differ. */
+/** A pulse is known for this long after its end: a server that is set back may send it again. */
 const knownMarginMs = 60 * 60_000;
 const knownMax = 500;
 
@@ -40,25 +41,31 @@ export function remember(memory: Memory, id: string, name: string, ends: number,
 /** Fits the limit on what is taken from a storage, too. */
 const storedReceiptsMax = 2_000;
 
-export function formatMemory({ state, known, receipts }: Memory): string {
+/** `at` is what the server's clock shows: what it leaves of each end is what is left when the device starts again. */
+export function formatMemory({ state, known, receipts }: Memory, at: number | null): string {
   return JSON.stringify({
     version: 1,
+    ...(at === null ? {} : { at: new Date(at).toISOString() }),
     state,
     known: [...known].filter(([, { status }]) => status !== 'waiting'),
     receipts: receipts.filter(({ status }) => status !== 'received'),
   });
 }
 
-/** Takes what it can understand into the memory; throws only for a text that is not JSON at all. */
-export function parseMemory(memory: Memory, text: string | null): void {
+/**
+ * Takes what it can understand into the memory, and answers what the server's clock showed then; throws only for a text
+ * that is not JSON at all.
+ */
+export function parseMemory(memory: Memory, text: string | null): number | null {
   const stored: unknown = text === null ? null : JSON.parse(text);
-  if (!isRecord(stored)) return;
+  if (!isRecord(stored)) return null;
   if (isRecord(stored.state)) memory.state = mergeState(emptyState, readMembers(stored.state).members);
   for (const pair of list(stored.known).slice(-knownMax)) {
     const [id, known] = list(pair);
     if (isId(id) && isKnown(known)) memory.known.set(id, known);
   }
   memory.receipts.push(...list(stored.receipts).filter(isFinalReceipt).slice(-storedReceiptsMax));
+  return readAt(stored);
 }
 
 const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
@@ -92,12 +99,13 @@ export type Keeper = {
 
 export function createKeeper(parts: {
   memory: Memory;
+  clock: ServerClock;
   storage: DeviceStorage | undefined;
   timers: Timers;
   timing: Timing;
   problem: (error: unknown) => void;
 }): Keeper {
-  const { memory, storage, timers, timing, problem } = parts;
+  const { memory, clock, storage, timers, timing, problem } = parts;
   const done = Promise.resolve();
   if (!storage) {
     return { durable: false, load: () => done, save: () => done, saveLater: () => {}, close: () => done };
@@ -112,10 +120,13 @@ export function createKeeper(parts: {
   async function write(): Promise<void> {
     queued = null;
     later = false;
-    const text = formatMemory(memory);
-    if (text === written) return;
+    const text = formatMemory(memory, null);
+    const { emergency, content } = memory.state ?? emptyState;
+    const isCounting = [emergency, content].some((member) => member?.expires_at != null);
+    if (text === written && !isCounting) return;
     try {
-      await withDeadline(timers, timing.storageMs, 'storage.save', saveText(text));
+      const timed = formatMemory(memory, clock.known());
+      await withDeadline(timers, timing.storageMs, 'storage.save', saveText(timed));
       written = text;
     } catch (error) {
       problem(error);
@@ -135,7 +146,9 @@ export function createKeeper(parts: {
     durable: true,
     async load() {
       try {
-        parseMemory(memory, await withDeadline(timers, timing.storageMs, 'storage.load', storage.load()));
+        const text = await withDeadline(timers, timing.storageMs, 'storage.load', storage.load());
+        const at = parseMemory(memory, text);
+        if (at !== null) clock.resume(at);
       } catch (error) {
         problem(error);
       }

@@ -23,6 +23,8 @@ export type Timing = {
   storageMs: number;
   /** What can wait is written together. */
   saveLaterMs: number;
+  /** While something ends, the time it has left is written down so often at most, and seldom when it is far off. */
+  countDownMs: number;
   /** What `close` gives to the last receipts, and to the server to say goodbye. */
   closeMs: number;
 };
@@ -40,6 +42,7 @@ export const defaultTiming: Timing = Object.freeze({
   applyMsMax: 60_000,
   storageMs: 5_000,
   saveLaterMs: 1_000,
+  countDownMs: 10_000,
   closeMs: 1_000,
 });
 

@@ -45,6 +45,11 @@ export function readMembers(value: unknown): { members: Partial<DeviceState>; so
   return { members: members as Partial<DeviceState>, sound };
 }
 
+/** What the server's clock showed, in milliseconds; null when the message does not say it. */
+export function readAt(value: unknown): number | null {
+  return isRecord(value) && isInstant(value.at) ? Date.parse(String(value.at)) : null;
+}
+
 export function readState(value: unknown): { message: StateMessage; sound: boolean } {
   const { members, sound } = readMembers(value);
   const causes = isRecord(value) && Array.isArray(value.causes) ? value.causes.filter(isId) : [];

@@ -9,6 +9,7 @@ import { commandMessage } from '../device/connection.ts';
 import { type CommandInForce, isState } from '../device/in-force.ts';
 import type { Connection } from '../device/presence.ts';
 import { foldSlot, type Slot } from '../device/state.ts';
+import { instant } from '../input.ts';
 
 type SendContext = Pick<Context, 'now' | 'feed' | 'live'>;
 
@@ -17,7 +18,7 @@ export function sendPulse(ctx: SendContext, command: Command): void {
   const connections = ctx.live.presence.match(command.projectId, command.target);
   publish(ctx, command, connections.length, []);
   if (connections.length === 0) return;
-  ctx.live.presence.send(connections, { event: 'command', message: commandMessage(command) });
+  ctx.live.presence.send(connections, { event: 'command', message: commandMessage(command, ctx.now()) });
 }
 
 /** Takes a state command in force, those it replaces out, and tells every device that either concerns. */
@@ -68,7 +69,7 @@ function sendOutcomes(
     else outcomes.set(key, { commands, connections: [connection] });
   }
   for (const { commands, connections: sharing } of outcomes.values()) {
-    const message = { [slot]: foldSlot(slot, commands, now), causes };
+    const message = { [slot]: foldSlot(slot, commands, now), causes, at: instant(now) };
     ctx.live.presence.send(sharing, { event: 'state', message });
   }
 }

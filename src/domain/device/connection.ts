@@ -118,7 +118,7 @@ async function bring(ctx: BringContext, connection: Connection, heard: readonly 
   for (const pulse of pulses) {
     if (pulse.canceledAt !== null || !matchesTarget(pulse.target, device)) continue;
     sent.add(pulse.id);
-    ctx.live.presence.send([connection], { event: 'command', message: commandMessage(pulse) });
+    ctx.live.presence.send([connection], { event: 'command', message: commandMessage(pulse, ctx.now()) });
   }
   for (const outgoing of backlog) {
     // What changed meanwhile is part of the whole state already.
@@ -142,12 +142,12 @@ function sendWholeState(
     .sort();
   ctx.live.presence.send([connection], {
     event: 'state',
-    message: { ...stateOf(ctx.live.inForce, device, now), causes },
+    message: { ...stateOf(ctx.live.inForce, device, now), causes, at: instant(now) },
   });
 }
 
-/** A pulse as devices get it. */
-export function commandMessage(pulse: Command): CommandMessage {
+/** A pulse as devices get it, at `now`: they hold its end against the server's clock, not against their own. */
+export function commandMessage(pulse: Command, now: number): CommandMessage {
   return {
     id: pulse.id,
     function: pulse.function,
@@ -155,6 +155,7 @@ export function commandMessage(pulse: Command): CommandMessage {
     issued_at: instant(pulse.issuedAt),
     expires_at: instant(pulse.expiresAt ?? pulse.issuedAt),
     trigger_id: pulse.triggerId,
+    at: instant(now),
   };
 }
 

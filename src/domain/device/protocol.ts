@@ -8,6 +8,8 @@ export type CommandMessage = {
   issued_at: string;
   expires_at: string;
   trigger_id: string | null;
+  /** What the server's clock showed when it was sent. A server that is older does not say it. */
+  at?: string;
 };
 
 export type ReceiptStatus = 'received' | 'applied' | 'failed';

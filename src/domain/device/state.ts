@@ -25,8 +25,11 @@ export type DeviceState = {
 
 export type Slot = keyof DeviceState;
 
-/** A change carries only the members that changed, and the commands that caused it. */
-export type StateMessage = Partial<DeviceState> & { causes: string[] };
+/**
+ * A change carries only the members that changed, and the commands that caused it. `at` is what the server's clock
+ * showed when it was sent, RFC 3339; a server that is older does not say it.
+ */
+export type StateMessage = Partial<DeviceState> & { causes: string[]; at?: string };
 
 /** A state command as the fold sees it: `expiresAt` in milliseconds since the epoch, null for no end. */
 export type StateCommand = {
