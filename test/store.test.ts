@@ -368,7 +368,7 @@ for (const { title, urlOf, skip } of databases) {
         pulse(`pulse ${String(place).padStart(5, '0')}`, { all: true }, 100, 146),
       );
       await insertCommands(db, pulses, scopesOfTarget);
-      const pending = await selectPendingPulses(other, 146, ['all'], 1, 50);
+      const pending = await selectPendingPulses(other, 146, ['all'], { id: 1, finalWhenReceived: [] }, 50);
       assert.deepEqual(
         pending.map(({ id }) => id),
         pulses.map(({ id }) => id),
@@ -450,7 +450,15 @@ for (const { title, urlOf, skip } of databases) {
         says(twice, 'applied', 2),
       ]);
       const pending = async (scopes: string[], deviceId = 1) =>
-        (await selectPendingPulses(other, 170, scopes, deviceId, 50)).map(({ id }) => id);
+        (
+          await selectPendingPulses(
+            other,
+            170,
+            scopes,
+            { id: deviceId, finalWhenReceived: ['restart_device'] },
+            50,
+          )
+        ).map(({ id }) => id);
       assert.deepEqual(await pending(['all', 'tag:a', 'tag:b', 'group:7']), [received, twice, late].sort());
       assert.deepEqual(await pending(['all', 'tag:a'], 2), [applied, received]);
       assert.deepEqual(await pending(['group:9']), []);

@@ -3,7 +3,7 @@
  * once. What can't be applied is reported as failed, and the next has its turn.
  */
 import { type DeviceState, dropEnded, emptyState, mergeState, type Slot } from '../domain/device/state.ts';
-import type { CommandMessage, ReceiptMessage } from '../socket/protocol.ts';
+import { type CommandMessage, finalWhenReceived, type ReceiptMessage } from '../socket/protocol.ts';
 import type { ServerClock } from './clock.ts';
 import { type Keeper, type Known, type Memory, remember } from './memory.ts';
 import type { Receipts } from './receipts.ts';
@@ -136,12 +136,11 @@ export function createApply(parts: {
     if (Date.parse(command.expires_at) <= clock.now()) return settle(command.id, known, 'expired');
     if (!onCommand) return settle(command.id, known, 'not supported');
     known.status = 'started';
-    if (keeper.durable) {
-      await keeper.save();
-    } else if (command.function === 'restart_device') {
-      // It may end us without a memory of it: told beforehand, the server does not ask again and again.
-      report(outcome(command.id, null));
-      await receipts.drained(timing.answerMs);
+    if (keeper.durable) await keeper.save();
+    if (finalWhenReceived.includes(command.function)) {
+      // It may end us: told beforehand, the server does not ask again. What we remember ourselves needs no waiting.
+      report({ id: command.id, status: 'received' });
+      if (parts.online() || !keeper.durable) await receipts.drained(timing.answerMs);
     }
     if (closed) {
       known.status = 'waiting';

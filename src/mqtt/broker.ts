@@ -98,6 +98,10 @@ export async function openBroker(ctx: Context, onError: (error: unknown) => void
     authorizeSubscribe(client, subscription, callback) {
       callback(null, linkOf(client).device.mayHear(subscription.topic) ? subscription : null);
     },
+    // Numbered by us, so that we know what the device acknowledges; asked within the call that sends the packet.
+    authorizeForward(client, packet) {
+      return Object.assign(packet, { messageId: linkOf(client).device.packetNumber() });
+    },
   });
   broker.on('clientReady', (client) => linkOf(client).flow.open());
   broker.on('subscribe', (subscriptions, client) => linkOf(client).device.subscribed(subscriptions));
@@ -114,7 +118,7 @@ export async function openBroker(ctx: Context, onError: (error: unknown) => void
       const device = createMqttDevice(ctx, { client, flow, address });
       links.set(client, { device, flow, clientId: '', will: undefined });
       devices.add(device);
-      capQos(client);
+      watchPackets(client, device);
       client.once('error', (error) => device.report(error, isOrdinary(error) ? 'debug' : 'warn'));
       flow.stream.once('close', () => {
         devices.delete(device);
@@ -128,15 +132,18 @@ export async function openBroker(ctx: Context, onError: (error: unknown) => void
   };
 }
 
+type Packet = { cmd: string; messageId?: number; subscriptions?: { qos: number }[] };
+
 /**
  * We send with QoS 1 at most and say so in the SUBACK. The library grants what was asked for before it asks us, so
- * the question is put right as it comes out of its parser.
+ * the question is put right as it comes out of its parser. What a PUBACK is about it tells nobody either.
  */
-function capQos(client: Client): void {
+function watchPackets(client: Client, device: MqttDevice): void {
   const { _parser: parser } = client as Client & { _parser?: EventEmitter };
-  parser?.prependListener('packet', (packet: { cmd: string; subscriptions?: { qos: number }[] }) => {
-    if (packet.cmd !== 'subscribe') return;
-    for (const subscription of packet.subscriptions ?? []) subscription.qos = Math.min(subscription.qos, 1);
+  parser?.prependListener('packet', ({ cmd, messageId, subscriptions = [] }: Packet) => {
+    if (cmd === 'puback' && messageId !== undefined) device.acknowledged(messageId);
+    if (cmd !== 'subscribe') return;
+    for (const subscription of subscriptions) subscription.qos = Math.min(subscription.qos, 1);
   });
 }
 

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep, setImmediate as turnOfLoop } from 'node:timers/promises';
 import type { Client, PublishPacket, Subscription } from 'aedes';
-import { takeReceipts } from '../domain/command/receipt.ts';
+import { noteReceived, takeReceipts } from '../domain/command/receipt.ts';
 import type { Context } from '../domain/context.ts';
 import { authenticateDevice } from '../domain/device/connection.ts';
 import type { Door, Outgoing } from '../domain/device/presence.ts';
@@ -18,6 +18,10 @@ import { type Heard, isHeard, isSaid, parseTopic, type Said, type Topic } from '
 
 /** What a device has published gets this long to be stored when the server ends. */
 const drainMsMax = 5_000;
+/** Commands whose acknowledgement is waited for; of a device that never gives one, the oldest are forgotten. */
+const unacknowledgedMax = 1_000;
+/** Of a packet's number (MQTT 3.1.1 §2.3.1). */
+const packetNumberMax = 65_535;
 /** Of a topic that is refused, for the log. */
 const topicCharactersMax = 100;
 
@@ -44,8 +48,12 @@ export type MqttDevice = {
   drain(): Promise<void>;
   /** The connection is gone. */
   onClose(): void;
-  /** What is sent to this device. */
-  deliver(event: Heard, payload: Buffer): void;
+  /** What is sent to this device; a command with its id. */
+  deliver(event: Heard, payload: Buffer, commandId: string | null): void;
+  /** The number of the packet that `deliver` is about to send. */
+  packetNumber(): number;
+  /** The device has acknowledged the packet of this number: a command has been received. */
+  acknowledged(packetNumber: number): void;
   hears(event: Heard): boolean;
 };
 
@@ -61,7 +69,7 @@ export const mqttDoor: Door = {
       const device = connection.handle as MqttDevice;
       if (!device.hears(outgoing.event)) continue;
       payload ??= Buffer.from(JSON.stringify(encode(outgoing)));
-      device.deliver(outgoing.event, payload);
+      device.deliver(outgoing.event, payload, outgoing.event === 'command' ? outgoing.message.id : null);
     }
   },
   disconnect: (connection) => (connection.handle as MqttDevice).revoke(),
@@ -81,6 +89,8 @@ export function createMqttDevice(
   { client, flow, address }: { client: Client; flow: Flow; address: string | null },
 ): MqttDevice {
   const subscriptions = new Map<Heard, { topic: string; qos: 0 | 1 }>();
+  const unacknowledged = new Map<number, string>();
+  let packetNumber = 0;
   let isRevoked = false;
   let isClosed = false;
   let willId: string | null = null;
@@ -187,11 +197,25 @@ export function createMqttDevice(
       if (willId !== null) ctx.queues.sightings.willDone(willId);
     },
     hears: (event) => subscriptions.has(event),
-    deliver(event, payload) {
+    deliver(event, payload, commandId) {
       const subscription = subscriptions.get(event);
       if (!subscription) return;
+      packetNumber = (packetNumber % packetNumberMax) + 1;
+      unacknowledged.delete(packetNumber);
+      if (commandId !== null && subscription.qos > 0) {
+        unacknowledged.set(packetNumber, commandId);
+        const [oldest = 0] = unacknowledged.keys();
+        if (unacknowledged.size > unacknowledgedMax) unacknowledged.delete(oldest);
+      }
       const packet = { cmd: 'publish', ...subscription, payload, dup: false, retain: false } as const;
       client.publish(packet, () => undefined); // it wants to be heard out, even when there is nothing to say
+    },
+    packetNumber: () => packetNumber,
+    acknowledged(number) {
+      const commandId = unacknowledged.get(number);
+      unacknowledged.delete(number);
+      const speaker = session.speaker();
+      if (speaker && commandId !== undefined && !isRevoked) noteReceived(ctx, speaker.device, commandId);
     },
   };
   const session = createSession(ctx, {

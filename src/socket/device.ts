@@ -2,7 +2,7 @@
 
 import type { IncomingMessage } from 'node:http';
 import type { Namespace, Socket } from 'socket.io';
-import { takeReceipts } from '../domain/command/receipt.ts';
+import { noteReceived, takeReceipts } from '../domain/command/receipt.ts';
 import type { Context } from '../domain/context.ts';
 import { authenticateDevice } from '../domain/device/connection.ts';
 import type { ConnectedDevice, Door } from '../domain/device/presence.ts';
@@ -11,7 +11,13 @@ import type { Sender } from '../domain/event/origin.ts';
 import { describeFault } from '../domain/fault.ts';
 import { publishBulk, publishEvent, publishMessage } from '../domain/intake/publish.ts';
 import { frameOf, sendIfIdle } from './broadcast.ts';
-import type { DeviceToServer, ReceiptAnswer, ServerToDevice, StoredAnswer } from './protocol.ts';
+import {
+  type DeviceToServer,
+  finalWhenReceived,
+  type ReceiptAnswer,
+  type ServerToDevice,
+  type StoredAnswer,
+} from './protocol.ts';
 
 type SocketData = { device: ConnectedDevice };
 export type DeviceNamespace = Namespace<DeviceToServer, ServerToDevice, Record<string, never>, SocketData>;
@@ -25,6 +31,13 @@ export function useDevices(
   const door: Door = {
     name: 'socket',
     deliver(connections, { event, message }) {
+      if (event === 'command' && finalWhenReceived.includes(message.function)) {
+        for (const connection of connections) {
+          const take = () => noteReceived(ctx, connection.device, message.id);
+          (connection.handle as DeviceSocket).emit('command', message, take);
+        }
+        return;
+      }
       const frame = frameOf(namespace.name, event, message);
       const others: string[] = [];
       for (const connection of connections) {

@@ -2,7 +2,12 @@
  * What passes over the Socket.IO namespace `/devices`. Handshake: `auth: { token }`.
  * A refused handshake arrives as `connect_error` whose `data` is a `WireError`.
  */
-import type { CommandMessage, ReceiptMessage, ReceiptStatus } from '../domain/device/protocol.ts';
+import {
+  type CommandMessage,
+  finalWhenReceived,
+  type ReceiptMessage,
+  type ReceiptStatus,
+} from '../domain/device/protocol.ts';
 import type { StateMessage } from '../domain/device/state.ts';
 
 export type WireError = { code: string; detail: string };
@@ -10,14 +15,15 @@ export type Refusal = { ok: false; error: WireError };
 export type ReceiptAnswer = { ok: true } | Refusal;
 export type StoredAnswer = { ok: true; id: string } | Refusal;
 
-export type { CommandMessage, ReceiptMessage, ReceiptStatus };
+export { type CommandMessage, finalWhenReceived, type ReceiptMessage, type ReceiptStatus };
 
 export type EventMessage = { eventType: string; eventData?: Record<string, unknown> };
 export type DeviceMessage = { type?: string; payload: unknown };
 
 export type ServerToDevice = {
   state: (message: StateMessage) => void;
-  command: (message: CommandMessage) => void;
+  /** Those of `finalWhenReceived` ask for an acknowledgement, which counts as the receipt `received`. */
+  command: (message: CommandMessage, ack?: () => void) => void;
 };
 
 /** Acknowledgements are optional: a device that asks for none is served all the same. */

@@ -181,12 +181,15 @@ export async function updateCanceled(db: Db, id: string, now: number): Promise<b
   return result.numUpdatedRows > 0n;
 }
 
-/** Pulses filed under `scopes` that have not ended and that the device has not finished, oldest first. */
+/**
+ * Pulses filed under `scopes` that have not ended and that the device has not finished, oldest first. Those of the
+ * functions in `finalWhenReceived` are finished once the device has received them.
+ */
 export async function selectPendingPulses(
   db: Db,
   projectId: number,
   scopes: readonly string[],
-  deviceId: number,
+  device: { id: number; finalWhenReceived: readonly string[] },
   now: number,
 ): Promise<Command[]> {
   const pending = await db
@@ -202,7 +205,7 @@ export async function selectPendingPulses(
             .selectFrom('receipts')
             .select('command_id')
             .whereRef('receipts.command_id', '=', 'pulses.command_id')
-            .where('receipts.device_id', '=', deviceId)
+            .where('receipts.device_id', '=', device.id)
             .where('receipts.status', 'in', ['applied', 'failed']),
         ),
       ),
@@ -216,7 +219,21 @@ export async function selectPendingPulses(
     .where('id', 'in', among(db, ids))
     .orderBy('id')
     .execute();
-  return rows.map(fromRow);
+  const once = rows.flatMap((row) => (device.finalWhenReceived.includes(row.function) ? row.id : []));
+  const received = await selectReceived(db, device.id, once);
+  return rows.filter((row) => !received.has(row.id)).map(fromRow);
+}
+
+async function selectReceived(db: Db, deviceId: number, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set();
+  const rows = await db
+    .selectFrom('receipts')
+    .select('command_id')
+    .where('command_id', 'in', among(db, ids))
+    .where('device_id', '=', deviceId)
+    .where('status', '=', 'received')
+    .execute();
+  return new Set(rows.map((row) => row.command_id));
 }
 
 export async function deleteProjectPulses(db: Db, projectId: number): Promise<void> {

@@ -46,6 +46,21 @@ export async function takeReceipts(
   await ctx.queues.receipts.add({ device, receipts: parseInput(receiptsSchema, input) });
 }
 
+/** What a device has acknowledged as the wire does, without a receipt of its own, has been received. Never throws. */
+export function noteReceived(
+  ctx: Pick<Context, 'queues' | 'log'>,
+  device: DeviceFacts,
+  commandId: string,
+): void {
+  ctx.queues.receipts
+    .add({ device, receipts: [{ id: commandId, status: 'received' }] })
+    .catch((error: unknown) => {
+      // Retargeted meanwhile: then it is not this device's any more.
+      if (error instanceof Fault) return;
+      ctx.log.error({ err: error, device: device.id }, 'what a device has received could not be stored');
+    });
+}
+
 async function commit(ctx: ReceiptContext, jobs: readonly ReceiptJob[]): Promise<(true | Fault)[]> {
   const at = ctx.now();
   const targets = new Map<number, Map<string, Target>>();

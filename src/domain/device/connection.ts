@@ -12,7 +12,7 @@ import { Fault } from '../fault.ts';
 import { instant } from '../input.ts';
 import { slots, stateOf } from './in-force.ts';
 import { type ConnectedDevice, type Connection, type Door, factsOf, type Outgoing } from './presence.ts';
-import type { CommandMessage } from './protocol.ts';
+import { type CommandMessage, finalWhenReceived } from './protocol.ts';
 import { matchesTarget, scopesOfDevice } from './target.ts';
 
 type Heard = Outgoing['event'];
@@ -106,7 +106,8 @@ async function bring(ctx: BringContext, connection: Connection, heard: readonly 
     }
     if (heard.includes('command')) {
       const scopes = scopesOfDevice(device);
-      pulses = await selectPendingPulses(ctx.db, device.projectId, scopes, device.id, ctx.now());
+      const about = { id: device.id, finalWhenReceived };
+      pulses = await selectPendingPulses(ctx.db, device.projectId, scopes, about, ctx.now());
     }
     if (connection.backlog !== backlog) return;
     // Moved or retagged meanwhile: what was read is for the place it had.

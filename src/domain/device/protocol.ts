@@ -12,5 +12,11 @@ export type CommandMessage = {
   at?: string;
 };
 
+/**
+ * What a device may do once too seldom rather than once too often: such a pulse is not sent again once it was received,
+ * whatever became of it. A device that restarts forgets what it was about to say.
+ */
+export const finalWhenReceived: readonly string[] = ['restart_device'];
+
 export type ReceiptStatus = 'received' | 'applied' | 'failed';
 export type ReceiptMessage = { id: string; status: ReceiptStatus; detail?: string };
