@@ -19,6 +19,7 @@ suite('the life of a connected device', () => {
     name: 'test',
     deliver: (_connections, outgoing) => void sent.push(outgoing),
     disconnect: () => undefined,
+    isAlive: async () => true,
   };
   before(async () => {
     server = await startServer();
@@ -34,6 +35,7 @@ suite('the life of a connected device', () => {
       door,
       handle: null,
       address: '::1',
+      instance: null,
       tooFast,
       drop: () => {
         dropped.times += 1;

@@ -108,7 +108,9 @@ onEveryDatabase('O23: a test of a webhook', (start) => {
     await waitFor(() => typesSoFar().has('command.covered') && typesSoFar().has('webhook.disabled'), {
       what: 'the events of the server',
     });
-    device.disconnect();
+    const other = await server.device(made.token);
+    await waitFor(() => typesSoFar().has('device.shared'), { what: 'the device to be two machines' });
+    for (const connected of [device, other]) connected.disconnect();
     await waitFor(() => typesSoFar().has('device.offline'), { what: 'the device to be gone' });
     for (const type of typesSoFar()) {
       const { eventData, eventType, ...about } =

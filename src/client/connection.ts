@@ -59,7 +59,8 @@ export function createConnection(parts: {
     reconnection: false,
   });
   manager.timeout(false);
-  const socket: DeviceSocket = manager.socket(devicesNamespace, { auth: { token: parts.token } });
+  const auth = { token: parts.token, instance: newInstance() };
+  const socket: DeviceSocket = manager.socket(devicesNamespace, { auth });
   const unanswered = new Set<() => void>();
   let attempt = 0;
   let upSince = 0;
@@ -136,6 +137,11 @@ export function createConnection(parts: {
       if (raw) await ended(raw, timing.closeMs);
     },
   };
+}
+
+/** The server tells machines that share a token apart by it. No secret; `crypto` is not everywhere in browsers. */
+function newInstance(): string {
+  return Array.from({ length: 3 }, () => Math.random().toString(36).slice(2)).join('');
 }
 
 /** Ends the connection under the library as a pulled cable would: for drills, tests and simulators. */

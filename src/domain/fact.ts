@@ -10,6 +10,7 @@ import { instant } from './input.ts';
 export const systemEventTypes = [
   'device.online',
   'device.offline',
+  'device.shared',
   'trigger.fired',
   'command.covered',
   'command.missed',
@@ -110,6 +111,16 @@ const fates = {
     counts: () => [],
     // It was written down with the fact.
     event: none,
+  },
+  shared: {
+    log: { level: 'warn', text: 'two machines use the token of one device' },
+    counts: () => [],
+    event: ({ projectId, deviceId, addresses }) => ({
+      type: 'device.shared',
+      projectId,
+      data: { addresses },
+      deviceId,
+    }),
   },
   event: {
     log: { level: 'debug', text: 'event' },

@@ -35,6 +35,7 @@ export type Fact =
   | { kind: 'online' | 'offline'; projectId: number; deviceId: number; door: string }
   /** It was online at a node that died, and did not come back. */
   | { kind: 'lost'; projectId: number; deviceId: number; nodeId: string }
+  | { kind: 'shared'; projectId: number; deviceId: number; addresses: readonly string[] }
   | {
       kind: 'event';
       projectId: number;

@@ -18,6 +18,8 @@ import { type Heard, isHeard, isSaid, parseTopic, type Said, type Topic } from '
 
 /** What a device has published gets this long to be stored when the server ends. */
 const drainMsMax = 5_000;
+/** How long a connection that another has replaced may take to end. */
+const replacedMsMax = 1_000;
 /** Commands whose acknowledgement is waited for; of a device that never gives one, the oldest are forgotten. */
 const unacknowledgedMax = 1_000;
 /** Of a packet's number (MQTT 3.1.1 §2.3.1). */
@@ -73,6 +75,8 @@ export const mqttDoor: Door = {
     }
   },
   disconnect: (connection) => (connection.handle as MqttDevice).revoke(),
+  // MQTT 3.1.1 has no question to ask; a connection that a new one of the same name replaces is gone by then.
+  isAlive: () => sleep(replacedMsMax, true, { ref: false }),
 };
 
 /** Commands carry the names that MODE has for what to do, besides ours. */
@@ -222,6 +226,7 @@ export function createMqttDevice(
     door: mqttDoor,
     handle: self,
     address,
+    instance: null,
     tooFast: 'wait',
     drop: self.drop,
   });

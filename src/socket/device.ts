@@ -19,6 +19,8 @@ import {
   type StoredAnswer,
 } from './protocol.ts';
 
+const instanceCharactersMax = 100;
+
 type SocketData = { device: ConnectedDevice };
 export type DeviceNamespace = Namespace<DeviceToServer, ServerToDevice, Record<string, never>, SocketData>;
 type DeviceSocket = Socket<DeviceToServer, ServerToDevice, Record<string, never>, SocketData>;
@@ -50,6 +52,7 @@ export function useDevices(
       else sockets.emit('command', message);
     },
     disconnect: (connection) => (connection.handle as DeviceSocket).disconnect(true),
+    isAlive: ({ handle }) => isAlive((handle as DeviceSocket).conn),
   };
 
   namespace.use((socket, next) => {
@@ -67,6 +70,7 @@ export function useDevices(
       door,
       handle: socket,
       address: addressOf(socket.request),
+      instance: instanceOf(socket),
       tooFast: 'refuse',
       drop: () => socket.disconnect(true),
     });
@@ -74,6 +78,34 @@ export function useDevices(
     listen(ctx, socket, session);
     session.welcome(socket.data.device);
   });
+}
+
+/** A client that does not say which machine it is, is another one at each connection. */
+function instanceOf({ id, handshake }: DeviceSocket): string {
+  const { instance } = handshake.auth;
+  const isGood = typeof instance === 'string' && instance !== '' && instance.length <= instanceCharactersMax;
+  return isGood ? instance : id;
+}
+
+type EngineSocket = DeviceSocket['conn'];
+const questions = new WeakMap<EngineSocket, Promise<boolean>>();
+
+/** Asks out of turn what is asked every 25 seconds; anything at all that comes back will do. */
+function isAlive(conn: EngineSocket): Promise<boolean> {
+  const asked = questions.get(conn);
+  if (asked !== undefined) return asked;
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const onPacket = () => resolve(true);
+  const onClose = () => resolve(false);
+  conn.once('packet', onPacket).once('close', onClose);
+  if (conn.readyState === 'open') (conn as unknown as { sendPacket(type: 'ping'): void }).sendPacket('ping');
+  else resolve(false);
+  const answered = promise.finally(() => {
+    conn.off('packet', onPacket).off('close', onClose);
+    questions.delete(conn);
+  });
+  questions.set(conn, answered);
+  return answered;
 }
 
 type Ack = (answer: StoredAnswer | ReceiptAnswer) => void;

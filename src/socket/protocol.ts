@@ -1,5 +1,6 @@
 /**
- * What passes over the Socket.IO namespace `/devices`. Handshake: `auth: { token }`.
+ * What passes over the Socket.IO namespace `/devices`. Handshake: `auth: { token, instance? }`, where `instance` is any
+ * text that tells this machine from others that hold the same token.
  * A refused handshake arrives as `connect_error` whose `data` is a `WireError`.
  */
 import {

@@ -163,6 +163,10 @@ function systemData(type: SystemEventType, { projectId }: Caller, now: number): 
       return eventOfFact({ kind: 'online', ...about })?.data ?? {};
     case 'device.offline':
       return eventOfFact({ kind: 'offline', ...about })?.data ?? {};
+    case 'device.shared': {
+      const shared = { projectId, deviceId: device.id, addresses: ['192.0.2.7', '198.51.100.7'] };
+      return eventOfFact({ kind: 'shared', ...shared })?.data ?? {};
+    }
     case 'trigger.fired': {
       const fired = { triggerId: newId(now), actionEventId: 'sample', source: 'post', commands: 1 };
       return eventOfFact({ kind: 'trigger', projectId, ...fired })?.data ?? {};

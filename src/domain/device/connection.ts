@@ -11,7 +11,7 @@ import type { Context } from '../context.ts';
 import { Fault } from '../fault.ts';
 import { instant } from '../input.ts';
 import { slots, stateOf } from './in-force.ts';
-import { type ConnectedDevice, type Connection, type Door, factsOf, type Outgoing } from './presence.ts';
+import { type ConnectedDevice, type Connection, factsOf, type Outgoing } from './presence.ts';
 import { type CommandMessage, finalWhenReceived } from './protocol.ts';
 import { matchesTarget, scopesOfDevice } from './target.ts';
 
@@ -43,7 +43,7 @@ export async function authenticateDevice(
  */
 export async function openConnection(
   ctx: ConnectionContext,
-  opened: { door: Door; handle: unknown; address: string | null; device: ConnectedDevice },
+  opened: Omit<Connection, 'backlog'>,
   heard: readonly Heard[] = everything,
 ): Promise<Connection> {
   const connection: Connection = { ...opened, backlog: [] };

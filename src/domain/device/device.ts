@@ -67,6 +67,7 @@ export function viewDevice(ctx: Pick<Context, 'now' | 'live'>, device: Device) {
     tags: device.tags,
     metadata: device.metadata,
     online,
+    shared: ctx.live.presence.isShared(id),
     connected_at: instant(device.connectedAt),
     last_seen_at: instant(online ? ctx.now() : device.lastSeenAt),
     address: ctx.live.presence.connectionsOf(id)[0]?.address ?? device.address,

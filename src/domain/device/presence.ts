@@ -36,6 +36,8 @@ export type Door = {
   name: string;
   deliver(connections: readonly Connection[], outgoing: Outgoing): void;
   disconnect(connection: Connection): void;
+  /** Whether somebody is at the other end still: one who went without a word is connected for a while. */
+  isAlive(connection: Connection): Promise<boolean>;
 };
 
 export type Connection = {
@@ -43,12 +45,14 @@ export type Connection = {
   /** The door's own name for it. */
   readonly handle: unknown;
   readonly address: string | null;
+  /** Tells this machine from others that hold the same token; null where nothing does but the address. */
+  readonly instance: string | null;
   device: ConnectedDevice;
   /** Holds back what is sent while the device is being caught up; null once it is. */
   backlog: Outgoing[] | null;
 };
 
-type Entry = { device: ConnectedDevice; connections: Connection[] };
+type Entry = { device: ConnectedDevice; connections: Connection[]; isShared: boolean };
 
 export type Presence = {
   /** True when the device was not connected before. */
@@ -56,6 +60,9 @@ export type Presence = {
   /** True when it was the device's last connection. */
   remove(connection: Connection): boolean;
   isOnline(deviceId: number): boolean;
+  /** The device is two machines, and both are served. True when that is new. */
+  share(deviceId: number): boolean;
+  isShared(deviceId: number): boolean;
   connectionsOf(deviceId: number): readonly Connection[];
   /** The connections of the devices that the target matches. */
   match(projectId: number, target: Target): Connection[];
@@ -67,6 +74,17 @@ export type Presence = {
   all(): Iterable<Connection>;
   count(): number;
 };
+
+/** A device that moves to another network is the same machine, where it says which one it is. */
+export function isSameMachine(one: Connection, other: Connection): boolean {
+  return one.instance !== null && other.instance !== null
+    ? one.instance === other.instance
+    : one.address === other.address;
+}
+
+function areMachines(connections: readonly Connection[]): boolean {
+  return connections.some((one) => connections.some((other) => !isSameMachine(one, other)));
+}
 
 export function createPresence(): Presence {
   const entries = new Map<number, Entry>();
@@ -116,7 +134,7 @@ export function createPresence(): Presence {
         known.connections.push(connection);
         return false;
       }
-      const entry = { device: connection.device, connections: [connection] };
+      const entry = { device: connection.device, connections: [connection], isShared: false };
       entries.set(connection.device.id, entry);
       file(entry);
       return true;
@@ -125,12 +143,20 @@ export function createPresence(): Presence {
       const entry = entries.get(connection.device.id);
       if (!entry?.connections.includes(connection)) return false;
       entry.connections = entry.connections.filter((other) => other !== connection);
+      entry.isShared &&= areMachines(entry.connections);
       if (entry.connections.length > 0) return false;
       entries.delete(entry.device.id);
       unfile(entry);
       return true;
     },
     isOnline: (deviceId) => entries.has(deviceId),
+    share(deviceId) {
+      const entry = entries.get(deviceId);
+      if (!entry || entry.isShared) return false;
+      entry.isShared = true;
+      return true;
+    },
+    isShared: (deviceId) => entries.get(deviceId)?.isShared ?? false,
     connectionsOf: (deviceId) => entries.get(deviceId)?.connections ?? [],
     match: (projectId, target) => [...matching(projectId, target)].flatMap((entry) => entry.connections),
     countOnline(projectId, target) {

@@ -9,6 +9,7 @@ import { withoutDatabase } from '../readiness.ts';
 import { type ConnectionContext, catchUp, closeConnection, openConnection } from './connection.ts';
 import { createFlood } from './flood.ts';
 import type { ConnectedDevice, Connection, DeviceFacts, Door, Outgoing } from './presence.ts';
+import { noticeSharing } from './sharing.ts';
 
 /** A device that sends too fast is looked after so often. */
 const floodPollMs = 20;
@@ -21,6 +22,8 @@ export type SessionOptions = {
   /** The door's own name for the connection. */
   handle: unknown;
   address: string | null;
+  /** What tells this machine from others that hold the same token, null when the door has nothing that does. */
+  instance: string | null;
   /** What is said too fast is refused, or waits for its turn: then it also begins in the order in which it was said. */
   tooFast: 'refuse' | 'wait';
   /** Ends the connection of a device that could not be caught up: it comes back and asks again. */
@@ -45,7 +48,7 @@ export type Session = {
 type SessionContext = ConnectionContext & Pick<Context, 'log' | 'process'>;
 
 export function createSession(ctx: SessionContext, options: SessionOptions): Session {
-  const { door, handle, address } = options;
+  const { door, handle, address, instance } = options;
   const flood = createFlood(() => performance.now());
   let entered: ConnectedDevice | null = null;
   let connection: Connection | null = null;
@@ -54,8 +57,9 @@ export function createSession(ctx: SessionContext, options: SessionOptions): Ses
 
   async function open(device: ConnectedDevice, heard?: readonly Outgoing['event'][]): Promise<void> {
     entered = device;
-    connection = await openConnection(ctx, { door, handle, address, device }, heard);
+    connection = await openConnection(ctx, { door, handle, address, instance, device }, heard);
     if (isGone) closeConnection(ctx, connection);
+    else noticeSharing(ctx, connection);
   }
 
   async function orDrop(work: Promise<void>): Promise<void> {
