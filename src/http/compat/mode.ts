@@ -1,13 +1,13 @@
 /** MODE's way to a command webhook: `PUT /homes/{homeId}/smartModules/{moduleId}/command` (seed 001). */
 import type { Express } from 'express';
-import type { Caller } from '../domain/access/caller.ts';
-import { readJsonBody } from '../domain/body.ts';
-import type { Context } from '../domain/context.ts';
-import { sendCommand } from '../domain/webhook/module-command.ts';
-import type { Gate } from './auth.ts';
-import { createReadBytes } from './body.ts';
-import { answerFaults } from './fault.ts';
-import { pathNumber } from './request.ts';
+import type { Caller } from '../../domain/access/caller.ts';
+import { readJsonBody } from '../../domain/body.ts';
+import type { Context } from '../../domain/context.ts';
+import { sendCommand } from '../../domain/webhook/module-command.ts';
+import type { Gate } from '../auth.ts';
+import { createReadBytes } from '../body.ts';
+import { answerFaults } from '../fault.ts';
+import { pathNumber } from '../request.ts';
 
 const path = '/homes/:homeId/smartModules/:moduleId/command';
 const bodyBytesMax = 256 * 1_024;

@@ -4,11 +4,11 @@
  * or the bare list of the documents when `Accept-Version: seed` asks for it.
  */
 import type { Express, Request, RequestHandler, Response } from 'express';
-import { type Caller, requireScope, type Scope } from '../domain/access/caller.ts';
-import { readJsonBody } from '../domain/body.ts';
-import type { Context } from '../domain/context.ts';
-import { Fault } from '../domain/fault.ts';
-import { readMediaType } from '../domain/media-type.ts';
+import { type Caller, requireScope, type Scope } from '../../domain/access/caller.ts';
+import { readJsonBody } from '../../domain/body.ts';
+import type { Context } from '../../domain/context.ts';
+import { Fault } from '../../domain/fault.ts';
+import { readMediaType } from '../../domain/media-type.ts';
 import {
   createThingWebhooks,
   getThingWebhook,
@@ -16,11 +16,11 @@ import {
   listThingWebhooks,
   removeThingWebhooks,
   replaceThingWebhook,
-} from '../domain/webhook/thing-webhook.ts';
-import type { Gate } from './auth.ts';
-import { createReadBytes } from './body.ts';
-import { answerFaults } from './fault.ts';
-import { readNumber } from './request.ts';
+} from '../../domain/webhook/thing-webhook.ts';
+import type { Gate } from '../auth.ts';
+import { createReadBytes } from '../body.ts';
+import { answerFaults } from '../fault.ts';
+import { readNumber } from '../request.ts';
 
 const prefixes = ['/svcwebhooks', ''];
 const bodyBytesMax = 1_024 * 1_024;
