@@ -1,4 +1,15 @@
-# One stage: there is nothing to build, Node runs the sources as they are.
+# What browsers get is built in a stage of its own; the server has nothing to build, Node runs the sources as they are.
+FROM node:24-bookworm-slim AS build
+
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+COPY src/package.json ./src/
+RUN npm ci
+
+COPY build.ts ./
+COPY src ./src
+RUN node build.ts
+
 FROM node:24-bookworm-slim
 
 ENV NODE_ENV=production \
@@ -10,11 +21,13 @@ WORKDIR /app
 
 # Dependencies first, so that a change of the sources keeps this layer. Optional ones are Node itself, which is here.
 COPY package.json package-lock.json .npmrc ./
+COPY src/package.json ./src/
 RUN npm ci --omit=dev --omit=optional && npm cache clean --force
 
 COPY tsconfig.json openapi.yaml ./
 COPY db ./db
 COPY src ./src
+COPY --from=build /app/dist ./dist
 
 # A named volume takes over the owner of this folder.
 RUN mkdir /data && chown node:node /data && chmod 700 /data

@@ -1,4 +1,5 @@
-// Makes a checkout ready to run: dependencies as package-lock.json has them, and a Node that runs TypeScript.
+// Makes a checkout ready to run: dependencies as package-lock.json has them, a Node that runs TypeScript, and what
+// build.ts makes of it for browsers.
 // Plain JavaScript, because it runs before the project's own Node is there: the machine's Node may be 20.
 // package.json calls it first and goes on through a second `npm run`, whose PATH then finds the pinned Node
 // (a shell remembers where it found `node`, so the first one would go on with the old Node).
@@ -31,6 +32,12 @@ if (!existsSync(pinnedNode) && Number.parseInt(process.versions.node, 10) < node
     `Fleethook needs Node ${nodeMajorMin} or newer, this is ${process.version}: https://nodejs.org/en/download`,
   );
 }
+
+// With the Node that is to run it all, and not with this one.
+const built = spawnSync(existsSync(pinnedNode) ? pinnedNode : process.execPath, [join(root, 'build.ts')], {
+  stdio: ['ignore', 'inherit', 'inherit'],
+});
+if (built.status !== 0) fail('What pages of devices run could not be built, as shown above.');
 
 /** What the installed dependencies were made from. `npm ci` empties node_modules, so a broken install has no stamp. */
 function stamp() {

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -277,8 +278,17 @@ function listFiles(folder: string): string[] {
     .sort();
 }
 
-function readPackage(): Record<string, Record<string, string>> {
-  return JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+type Package = Record<string, Record<string, string>>;
+
+function readPackage(folder: string): Package {
+  return JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
+}
+
+/** What the server runs on stands in src; the package around it is what others install. */
+function readPackages(): Package {
+  const [outer, inner] = [readPackage('.'), readPackage('src')];
+  const both = (name: string) => [name, { ...outer[name], ...inner[name] }] as const;
+  return Object.fromEntries(['dependencies', 'devDependencies', 'optionalDependencies'].map(both));
 }
 
 /** The floor, or the file when it stands on no floor: "domain", "main.ts", "db". */
@@ -536,7 +546,7 @@ suite('layout', () => {
   test('every permission is used', () => assert.deepEqual(unusedPermissions(house, importTable), []));
 
   test('every dependency has a home', () => {
-    const { dependencies } = readPackage();
+    const { dependencies } = readPackages();
     assert.deepEqual(
       Object.keys(dependencies ?? {}).filter((name) => !(name in packageHomes)),
       [],
@@ -544,7 +554,7 @@ suite('layout', () => {
   });
 
   test('every dependency is explained in CONTRIBUTING.md', () => {
-    const { dependencies, devDependencies, optionalDependencies } = readPackage();
+    const { dependencies, devDependencies, optionalDependencies } = readPackages();
     const explained =
       readFileSync(join(root, 'CONTRIBUTING.md'), 'utf8').split(/^## Dependencies$/m)[1] ?? '';
     assert.deepEqual(
@@ -554,11 +564,20 @@ suite('layout', () => {
   });
 
   test('what src imports is installed without the development packages', () => {
-    const { dependencies = {} } = readPackage();
+    const { dependencies = {} } = readPackages();
     assert.deepEqual(
       Object.keys(packageHomes).filter((name) => !(name in dependencies)),
       [],
     );
+  });
+
+  test('what others install brings along what the client imports, and nothing of the server', () => {
+    const { dependencies = {}, optionalDependencies = {}, bundleDependencies } = readPackage('.');
+    const ofClient = Object.keys(packageHomes).filter((name) => packageHomes[name] === 'client');
+    assert.deepEqual(Object.keys({ ...dependencies, ...optionalDependencies }), ofClient);
+    assert.deepEqual(bundleDependencies, ofClient);
+    assert.equal(readPackage('src').devDependencies, undefined);
+    assert.ok(!existsSync(join(root, 'src/node_modules')), 'all packages are installed in one place');
   });
 
   test('src/README.md shows the import table', () => {

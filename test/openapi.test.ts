@@ -71,6 +71,8 @@ const doorRoutes = [
   'get /readyz',
   'get /metrics',
   'get /docs',
+  'get /client/fleethook.js',
+  'get /client/{version}/fleethook.js',
   'get /openapi.yaml',
 ];
 const methods = ['get', 'put', 'post', 'patch', 'delete', 'head', 'options', 'trace'];

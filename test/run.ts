@@ -44,6 +44,10 @@ async function main(args: string[]): Promise<number> {
 
   await ensureMosquittoClients();
   await ensureCurl();
+  await ensureChromium();
+  // What servers hand out to browsers; `npm test` has seen to it, but a file may be tested by itself.
+  const build = spawn(process.execPath, [join(testFolder, '..', 'build.ts')], { stdio: 'inherit' });
+  if ((await exitCodeOf(build)) !== 0) return 1;
 
   let running: ChildProcess | null = null;
   let stopped: NodeJS.Signals | null = null;
@@ -157,6 +161,12 @@ async function ensureMosquittoClients(): Promise<void> {
 async function ensureCurl(): Promise<void> {
   const problem = await ensurePackage('curl', () => findProgram('curl') !== null);
   if (problem !== null) say(`curl is needed by tests: ${problem}`);
+}
+
+/** A page becomes a device in it; its tests say themselves that they are skipped. */
+async function ensureChromium(): Promise<void> {
+  const problem = await ensurePackage('chromium', () => findProgram('chromium') !== null);
+  if (problem !== null) say(`chromium is needed by tests: ${problem}`);
 }
 
 /**

@@ -9,6 +9,7 @@ import { Fault } from '../domain/fault.ts';
 import { useApi } from './api.ts';
 import { createGate } from './auth.ts';
 import { answerBrokenRequests } from './broken-request.ts';
+import { useClient } from './client.ts';
 import { useMainfluxWebhooks } from './compat/mainflux.ts';
 import { useModeModules } from './compat/mode.ts';
 import { createCors } from './cors.ts';
@@ -51,6 +52,7 @@ export function openHttp(options: { ctx: Context; config: Config; checkAnswers: 
   useTriggers(app, { ctx, addressOf, triggerLimit, countFailures, cors });
   useHealth(app, { ctx, metrics });
   useDocs(app, openApiPath);
+  useClient(app, { log: ctx.log, cors });
   app.get('/', (_request, response) => response.redirect('/docs'));
   useSession(app, { ctx, addressOf, signInLimit: createRateLimit(config.limits.failedKeys) });
   useDeviceDoor(app, { ctx, addressOf, countFailures, cors });

@@ -59,8 +59,8 @@ export function findMariaDb(): MariaDbBinaries | null {
 }
 
 /** Where a program is installed; null when it is not. */
-export function findProgram(name: string): string | null {
-  const folders = [...(process.env.PATH ?? '').split(delimiter).filter(Boolean), ...sbinFolders];
+export function findProgram(name: string, path = process.env.PATH): string | null {
+  const folders = [...(path ?? '').split(delimiter).filter(Boolean), ...sbinFolders];
   for (const folder of folders) {
     try {
       accessSync(join(folder, name), constants.X_OK);
